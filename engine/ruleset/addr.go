@@ -1,0 +1,86 @@
+package ruleset
+
+import (
+	"strings"
+
+	"go4.org/netipx"
+)
+
+// Set is a named set of addresses of both families, or of ports. In the kernel
+// an address set is two sets, named with a 4 and a 6 behind the author's name.
+type Set struct {
+	Name  string
+	Addrs *netipx.IPSet // of an address set
+	Ports []PortRange   // of a port set
+	Pos   Pos
+}
+
+// IsPorts reports whether it is a set of ports.
+func (s *Set) IsPorts() bool { return s.Addrs == nil }
+
+// Addr matches a packet's source or destination address. Addrs may be nil.
+type Addr struct {
+	Dir   Dir
+	Not   bool
+	Addrs *netipx.IPSet
+	Sets  []*Set
+}
+
+func (Addr) split() bool { return true }
+
+// exprs leaves a negated list that holds nothing of the family out: every
+// packet of that family is outside the list.
+func (a Addr) exprs(f family) []string {
+	key := f.ip() + " " + a.Dir.prefix() + "addr"
+	var values []string
+	if ranges := familyRanges(a.Addrs, f); len(ranges) > 0 {
+		values = append(values, braces(ranges))
+	}
+	for _, s := range a.Sets {
+		values = append(values, "@"+s.Name+f.digit())
+	}
+	if len(values) == 0 {
+		if a.Not {
+			return []string{""}
+		}
+		return nil
+	}
+	return alternatives(key, a.Not, values)
+}
+
+// familyRanges renders the set's content of one family: addresses, prefixes
+// where they are exact, else ranges.
+func familyRanges(set *netipx.IPSet, f family) []string {
+	if set == nil {
+		return nil
+	}
+	var out []string
+	for _, r := range set.Ranges() {
+		if r.From().Is4() != (f == ipv4) {
+			continue
+		}
+		out = append(out, rangeText(r))
+	}
+	return out
+}
+
+func rangeText(r netipx.IPRange) string {
+	if r.From() == r.To() {
+		return r.From().String()
+	}
+	if p, ok := r.Prefix(); ok {
+		return p.String()
+	}
+	return r.From().String() + "-" + r.To().String()
+}
+
+// onlyHosts reports whether every element is a single address: such a set can
+// be a hash in the kernel instead of a tree of intervals.
+func onlyHosts(texts []string) bool {
+	for _, t := range texts {
+		if strings.ContainsAny(t, "/-") {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,242 @@
+package ruleset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Options say how a generation is rendered.
+type Options struct {
+	Generation uint64
+	Trial      bool // with a lease, whose elements are not put in here
+}
+
+// Render writes the tables of a generation as nft text, one rule a line. The
+// ruleset must have passed Validate.
+func (r *Ruleset) Render(o Options) *Script {
+	s := &Script{}
+	for _, f := range r.Families() {
+		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), trial: o.Trial}
+		w.render()
+	}
+	return s
+}
+
+// Digest identifies what the ruleset means to the kernel, whatever its number.
+func (r *Ruleset) Digest() string {
+	sum := sha256.Sum256([]byte(r.Render(Options{}).String()))
+	return hex.EncodeToString(sum[:])
+}
+
+// Families lists the families in which the ruleset has a table, inet first: it
+// is always there.
+func (r *Ruleset) Families() []Family {
+	out := []Family{Inet}
+	for _, c := range r.Chains {
+		if f := c.family(); !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (c *Chain) family() Family {
+	if c.Family == "" {
+		return Inet
+	}
+	return c.Family
+}
+
+// writer renders the table of one family.
+type writer struct {
+	*Script
+	set    *Ruleset
+	family Family
+	table  string
+	trial  bool
+
+	sets     map[string]*Set
+	objects  []string // limits and sets that rules turned out to need
+	branches Script   // chains that rules turned out to need
+}
+
+func (w *writer) render() {
+	w.sets = map[string]*Set{}
+	for _, s := range w.set.Sets {
+		w.sets[s.Name] = s
+	}
+	var body Script
+	out := w.Script
+	w.Script = &body
+	for _, c := range w.set.Chains {
+		if c.family() == w.family {
+			w.chain(c)
+		}
+	}
+	w.trap()
+	w.Script = out
+
+	w.Line("table %s %s {", w.family, w.table)
+	if w.trial {
+		w.Line("\tset %s { %s; flags timeout; }", Lease, w.family.gate().setType)
+	}
+	for _, s := range w.set.Sets {
+		if w.family == Inet || w.uses(s) {
+			w.namedSet(s)
+		}
+	}
+	for _, o := range w.objects {
+		w.Line("\t%s", o)
+	}
+	w.Append(&body)
+	w.Append(&w.branches)
+	w.Line("}")
+}
+
+func (w *writer) chain(c *Chain) {
+	w.at(c.Pos, "\tchain %s {", c.Name)
+	if c.Base() {
+		device := ""
+		if c.Device != "" {
+			device = " device " + quote(c.Device)
+		}
+		w.at(c.Pos, "\t\ttype %s hook %s%s priority %s; policy %s;", c.Type, c.Hook, device, c.Priority, c.Policy)
+		w.gate()
+	}
+	for i, r := range c.Rules {
+		w.rule(c, r, i)
+	}
+	w.Line("\t}")
+}
+
+func (w *writer) gate() {
+	if w.trial {
+		w.Line("\t\t%s", w.family.leaseRule())
+	}
+}
+
+// trap renders the sets of trapped sources and the chain that drops them.
+func (w *writer) trap() {
+	if w.family != Inet || !w.set.hasTrap() {
+		return
+	}
+	var protected [2][]string
+	for _, p := range w.set.Protected {
+		protected[b2i(p.Addr().Is6())] = append(protected[b2i(p.Addr().Is6())], p.String())
+	}
+	for i, typ := range [...]string{"ipv4_addr", "ipv6_addr"} {
+		digit := family(i + 1).digit()
+		w.objects = append(w.objects,
+			fmt.Sprintf("set %s%s { type %s; size %d; flags dynamic,timeout; }", Trapped, digit, typ, dynamicSize),
+			fmt.Sprintf("set %s%s { type %s; flags interval; auto-merge;%s }", TrapSpared, digit, typ, elements(protected[i])))
+	}
+	w.Line("\tchain %s {", Trapped)
+	w.Line("\t\ttype filter hook prerouting priority raw - 5; policy accept;")
+	w.gate()
+	w.Line("\t\tip saddr @%s4 drop comment %s", Trapped, quote("moonlatch trapped"))
+	w.Line("\t\tip6 saddr & %s @%s6 drop comment %s", mask64, Trapped, quote("moonlatch trapped"))
+	w.Line("\t}")
+}
+
+// Trapped names the sets, with a 4 or a 6 behind it, of sources that a trap
+// caught (IPv6 by /64), and the chain that drops them. TrapSpared names those
+// of addresses that no trap catches.
+const (
+	Trapped    = "trapped"
+	TrapSpared = "spared"
+)
+
+// mask64 keeps the network part of an IPv6 address: one customer's worth.
+const mask64 = "ffff:ffff:ffff:ffff::"
+
+// dynamicSize bounds a set that packets fill: nft's own default.
+const dynamicSize = 65535
+
+func (r *Ruleset) hasTrap() bool {
+	for _, c := range r.Chains {
+		for _, rule := range c.Rules {
+			if rule.has(func(i Item) bool { _, ok := i.(Trap); return ok }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *Rule) has(is func(Item) bool) bool { return slices.ContainsFunc(r.Items, is) }
+
+func (w *writer) namedSet(s *Set) {
+	if s.IsPorts() {
+		w.at(s.Pos, "\tset %s { type inet_service; flags interval;%s }", s.Name, elements(texts(s.Ports)))
+		return
+	}
+	for i, typ := range [...]string{"ipv4_addr", "ipv6_addr"} {
+		f := family(i + 1)
+		list := familyRanges(s.Addrs, f)
+		flags := " flags interval;"
+		if onlyHosts(list) {
+			flags = ""
+		}
+		w.at(s.Pos, "\tset %s%s { type %s;%s%s }", s.Name, f.digit(), typ, flags, elements(list))
+	}
+}
+
+// elements renders a set's content, or nothing: nft has no empty list.
+func elements(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return " elements = { " + strings.Join(list, ", ") + " };"
+}
+
+func texts(ports []PortRange) []string {
+	out := make([]string, len(ports))
+	for i, p := range ports {
+		out[i] = p.String()
+	}
+	return out
+}
+
+// uses reports whether a rule of the family's chains names the set.
+func (w *writer) uses(s *Set) bool {
+	for _, c := range w.set.Chains {
+		if c.family() != w.family {
+			continue
+		}
+		for _, r := range c.Rules {
+			if r.mentions(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *Rule) mentions(s *Set) bool {
+	for _, f := range r.Fields {
+		switch f := f.(type) {
+		case Addr:
+			if slices.Contains(f.Sets, s) {
+				return true
+			}
+		case Ports:
+			if slices.Contains(f.Sets, s) {
+				return true
+			}
+		}
+	}
+	return r.has(func(i Item) bool {
+		t, ok := i.(Text)
+		return ok && slices.Contains(t.references(), s.Name)
+	})
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,252 @@
+package ruleset
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+)
+
+// rule renders one rule as the kernel rules that it takes: one for each address
+// family and alternative, all with its name as their comment.
+//
+// A rule that must do something to only some of its packets on the way to its
+// verdict (log at a rate, trap all but the spared) does so in a chain of its own.
+func (w *writer) rule(c *Chain, r *Rule, index int) {
+	matches := w.matches(r)
+	items, branch := r.divide()
+	limit := w.limit(c, r, index, len(matches) > 1)
+	verdict := ""
+	if len(branch) > 0 {
+		verdict = "jump " + w.branch(c, r, branch, index)
+	}
+	for _, m := range matches {
+		parts := []string{m.text, limit[m.family]}
+		for _, i := range items {
+			if v, ok := i.(Verdict); ok {
+				verdict = v.String()
+				continue
+			}
+			parts = append(parts, w.statement(c, r, i))
+		}
+		w.at(r.Pos, "\t\t%s", join(append(parts, "counter", verdict, "comment "+quote(r.Name))))
+	}
+}
+
+// match is what a packet must be like for one kernel rule of a rule.
+type match struct {
+	family family
+	text   string
+}
+
+// matches multiplies out the alternatives of all fields, family by family.
+func (w *writer) matches(r *Rule) []match {
+	var out []match
+	for _, f := range r.families() {
+		texts := []string{""}
+		for _, field := range r.Fields {
+			var next []string
+			for _, head := range texts {
+				for _, tail := range field.exprs(f) {
+					next = append(next, join([]string{head, tail}))
+				}
+			}
+			texts = next
+		}
+		for _, t := range texts {
+			if f != anyFamily && !namesHeader(t) {
+				t = join([]string{"meta nfproto ipv" + f.digit(), t})
+			}
+			out = append(out, match{f, t})
+		}
+	}
+	return out
+}
+
+// families lists the address families for which the rule needs kernel rules of
+// its own, or anyFamily alone where one serves both.
+func (r *Rule) families() []family {
+	split := false
+	for _, f := range r.Fields {
+		split = split || f.split()
+	}
+	if !split {
+		return []family{anyFamily}
+	}
+	v4, v6 := true, true
+	for _, i := range r.Items {
+		if t, ok := i.(Text); ok {
+			a, b := t.families()
+			v4, v6 = v4 && a, v6 && b
+		}
+	}
+	var out []family
+	if v4 {
+		out = append(out, ipv4)
+	}
+	if v6 {
+		out = append(out, ipv6)
+	}
+	return out
+}
+
+// namesHeader reports whether text by itself holds for one family only.
+func namesHeader(text string) bool {
+	for _, p := range [...]string{"ip ", "ip6 ", "icmp ", "icmpv6 "} {
+		if strings.HasPrefix(text, p) || strings.Contains(text, " "+p) {
+			return true
+		}
+	}
+	return false
+}
+
+// branching reports whether the item does something to only some of the rule's packets.
+func branching(i Item) bool {
+	switch i := i.(type) {
+	case Trap:
+		return true
+	case Log:
+		return i.Stream.Rate != nil
+	}
+	return false
+}
+
+// divide splits the items into those of the rule itself and those that need a
+// chain of their own: all from the first one that branches.
+func (r *Rule) divide() (own, branch []Item) {
+	if n := slices.IndexFunc(r.Items, branching); n >= 0 {
+		return r.Items[:n], r.Items[n:]
+	}
+	return r.Items, nil
+}
+
+// branch renders the rule's own chain and returns its name. Text is a condition
+// for all that follows it.
+func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
+	name := derived("rule", c, r, index)
+	var conditions []string
+	add := func(statements ...string) {
+		w.branches.at(r.Pos, "\t\t%s", join(append(append(slices.Clone(conditions), statements...), "comment "+quote(r.Name))))
+	}
+	w.branches.at(r.Pos, "\tchain %s {", name)
+	for _, item := range items {
+		switch i := item.(type) {
+		case Text:
+			conditions = append(conditions, i.resolve(w.sets))
+		case Trap:
+			log := fmt.Sprintf("log prefix %s group %d snaplen %d", quote(logPrefix(trapStream, c, r)), Group, DefaultSnaplen)
+			timeout := "timeout " + milliseconds(i.Timeout) + " }"
+			add("ip saddr != @"+TrapSpared+"4 add @"+Trapped+"4 { ip saddr", timeout, log)
+			add("ip6 saddr != @"+TrapSpared+"6 add @"+Trapped+"6 { ip6 saddr & "+mask64, timeout, log)
+		case Log:
+			rate := ""
+			if i.Stream.Rate != nil {
+				rate = "limit " + i.Stream.Rate.String()
+			}
+			add(rate, w.statement(c, r, item))
+		case Verdict:
+			add(i.String())
+		default:
+			add(w.statement(c, r, item))
+		}
+	}
+	w.branches.Line("\t}")
+	return name
+}
+
+// statement renders an item that is not a verdict.
+func (w *writer) statement(c *Chain, r *Rule, item Item) string {
+	switch i := item.(type) {
+	case Text:
+		return i.resolve(w.sets)
+	case Log:
+		return i.statement(logPrefix(i.Stream.Name, c, r))
+	case Syslog:
+		return "log prefix " + quote(i.Prefix)
+	}
+	return ""
+}
+
+// limit renders the rule's limits, if it has any, for each family. Kernel rules
+// that share a limit share its object, so that together they keep to it.
+func (w *writer) limit(c *Chain, r *Rule, index int, shared bool) map[family]string {
+	out := map[family]string{}
+	for n, field := range r.Fields {
+		l, ok := field.(Limit)
+		if !ok {
+			continue
+		}
+		rate := l.Rate.String()
+		if l.Over {
+			rate = l.Rate.over()
+		}
+		name := fmt.Sprintf("%s.%d", derived("limit", c, r, index), n)
+		switch {
+		case l.PerSource:
+			for _, f := range [...]family{ipv4, ipv6} {
+				out[f] = join([]string{out[f], w.sourceLimit(name+"."+f.digit(), l, f, rate)})
+			}
+		case shared:
+			w.objects = append(w.objects, fmt.Sprintf("limit %s { %s; }", name, rate))
+			for _, f := range [...]family{anyFamily, ipv4, ipv6} {
+				out[f] = join([]string{out[f], "limit name " + quote(name)})
+			}
+		default:
+			for _, f := range [...]family{anyFamily, ipv4, ipv6} {
+				out[f] = join([]string{out[f], "limit " + rate})
+			}
+		}
+	}
+	return out
+}
+
+// sourceLimit renders a limit per source address and declares the set that holds its state.
+func (w *writer) sourceLimit(name string, l Limit, f family, rate string) string {
+	key, typ, bits := f.ip()+" saddr", "ipv4_addr", l.Bits4
+	if f == ipv6 {
+		typ, bits = "ipv6_addr", l.Bits6
+	}
+	if mask := netmask(f, bits); mask != "" {
+		key += " & " + mask
+	}
+	w.objects = append(w.objects, fmt.Sprintf("set %s { type %s; size %d; flags dynamic,timeout; timeout %s; }",
+		name, typ, dynamicSize, milliseconds(sourceTimeout)))
+	return fmt.Sprintf("update @%s { %s limit %s }", name, key, rate)
+}
+
+// netmask is the mask of a prefix of so many bits, or nothing for a whole address.
+func netmask(f family, bits int) string {
+	size := 32
+	if f == ipv6 {
+		size = 128
+	}
+	if bits == 0 || bits == size {
+		return ""
+	}
+	return net.IP(net.CIDRMask(bits, size)).String()
+}
+
+// derived names an object that a rule needs, outside the author's names: those have no dot.
+func derived(kind string, c *Chain, r *Rule, index int) string {
+	plain := strings.Map(func(c rune) rune {
+		if c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+			return c
+		}
+		return '_'
+	}, r.Name)
+	if plain != r.Name {
+		plain = fmt.Sprintf("%s.%d", plain, index)
+	}
+	return kind + "." + c.Name + "." + plain
+}
+
+// join puts the non-empty parts together with single spaces.
+func join(parts []string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, " ")
+}

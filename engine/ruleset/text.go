@@ -1,0 +1,40 @@
+package ruleset
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Script is nft text in which each line knows the place in the policy that it
+// came from, so that nft's errors can be shown where the author can mend them.
+type Script struct {
+	text strings.Builder
+	pos  []Pos // of each line
+}
+
+// String returns the text.
+func (s *Script) String() string { return s.text.String() }
+
+// Pos returns the place in the policy behind a line of the text, counted from
+// 1; ok is false for a line that no one place in the policy stands for.
+func (s *Script) Pos(line int) (pos Pos, ok bool) {
+	if line < 1 || line > len(s.pos) {
+		return Pos{}, false
+	}
+	pos = s.pos[line-1]
+	return pos, pos.File != ""
+}
+
+// Line adds one line of nft text that has no place in the policy.
+func (s *Script) Line(format string, args ...any) { s.at(Pos{}, format, args...) }
+
+// Append adds every line of another script.
+func (s *Script) Append(o *Script) {
+	s.text.WriteString(o.text.String())
+	s.pos = append(s.pos, o.pos...)
+}
+
+func (s *Script) at(pos Pos, format string, args ...any) {
+	fmt.Fprintf(&s.text, format+"\n", args...)
+	s.pos = append(s.pos, pos)
+}
