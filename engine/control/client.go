@@ -1,0 +1,118 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// Client asks a daemon. It is safe for concurrent use.
+type Client struct{ http http.Client }
+
+var _ Service = (*Client)(nil)
+
+// ErrNoDaemon means that no daemon listens on the socket.
+var ErrNoDaemon = errors.New("no daemon is running")
+
+// Dial returns a client of the daemon on the socket. When none is running, the
+// error is ErrNoDaemon; when one is but may not be asked, an *Error.
+func Dial(path string) (*Client, error) {
+	conn, err := net.Dial("unix", path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w (nothing listens on %s)", ErrNoDaemon, path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &Error{NotPermitted, fmt.Sprintf("a daemon is running, but you may not open its socket %s: use sudo", path)}
+	case err != nil:
+		return nil, &Error{Unreachable, fmt.Sprintf("the daemon's socket %s does not answer: %v", path, err)}
+	}
+	conn.Close()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	return &Client{http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
+}
+
+// Status implements Service.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.call(ctx, "GET", "status", nil, &s)
+	return s, err
+}
+
+// Apply implements Service.
+func (c *Client) Apply(ctx context.Context, req ApplyRequest) (a Applied, err error) {
+	err = c.call(ctx, "POST", "apply", req, &a)
+	return a, err
+}
+
+// Confirm implements Service.
+func (c *Client) Confirm(ctx context.Context) (g Generation, err error) {
+	err = c.call(ctx, "POST", "confirm", nil, &g)
+	return g, err
+}
+
+// Rollback implements Service.
+func (c *Client) Rollback(ctx context.Context) (s Status, err error) {
+	err = c.call(ctx, "POST", "rollback", nil, &s)
+	return s, err
+}
+
+// Reset implements Service.
+func (c *Client) Reset(ctx context.Context) (r ResetResult, err error) {
+	err = c.call(ctx, "POST", "reset", nil, &r)
+	return r, err
+}
+
+// Ban implements Service.
+func (c *Client) Ban(ctx context.Context, req BanRequest) (b Ban, err error) {
+	err = c.call(ctx, "POST", "ban", req, &b)
+	return b, err
+}
+
+// Unban implements Service.
+func (c *Client) Unban(ctx context.Context, req UnbanRequest) (r UnbanResult, err error) {
+	err = c.call(ctx, "POST", "unban", req, &r)
+	return r, err
+}
+
+// Bans implements Service.
+func (c *Client) Bans(ctx context.Context) (b []Ban, err error) {
+	err = c.call(ctx, "GET", "bans", nil, &b)
+	return b, err
+}
+
+// call sends one request and decodes the answer, or the *Error.
+func (c *Client) call(ctx context.Context, method, name string, body, answer any) error {
+	var b bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&b).Encode(body); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://moonlatch/v1/"+name, &b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return &Error{Unreachable, fmt.Sprintf("the daemon did not answer: %v", errors.Unwrap(err))}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		e := &Error{Code: Failed, Message: resp.Status}
+		if err := json.NewDecoder(resp.Body).Decode(e); err != nil {
+			e.Message = resp.Status
+		}
+		return e
+	}
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return &Error{Failed, fmt.Sprintf("the daemon's answer to %s cannot be read: %v", name, err)}
+	}
+	return nil
+}

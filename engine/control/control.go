@@ -1,0 +1,134 @@
+// Package control is the control API: what can be asked of Moonlatch, as plain
+// data; its server on a unix socket; and a client. Whoever runs the firewall
+// implements Service, in a daemon or in the command itself, so that both answer
+// alike.
+package control
+
+import (
+	"context"
+	"time"
+)
+
+// Version is the version of the API and of every JSON document that commands print.
+const Version = "moonlatch/v1"
+
+// Service is what can be asked. Errors are *Error.
+type Service interface {
+	Status(ctx context.Context) (Status, error)
+	Apply(ctx context.Context, req ApplyRequest) (Applied, error)
+	Confirm(ctx context.Context) (Generation, error)
+	Rollback(ctx context.Context) (Status, error)
+	Reset(ctx context.Context) (ResetResult, error)
+	Ban(ctx context.Context, req BanRequest) (Ban, error)
+	Unban(ctx context.Context, req UnbanRequest) (UnbanResult, error)
+	Bans(ctx context.Context) ([]Ban, error)
+}
+
+// Generation is one applied ruleset.
+type Generation struct {
+	Number   uint64    `json:"generation"`
+	Policy   string    `json:"policy"`
+	Path     string    `json:"path,omitempty"`
+	Digest   string    `json:"digest,omitempty"`
+	Applied  time.Time `json:"applied,omitzero"`
+	By       string    `json:"by,omitempty"`
+	Fallback string    `json:"fallback,omitempty"`
+}
+
+// What filters at the moment.
+const (
+	Filtering = "confirmed" // the confirmed generation
+	Trying    = "trial"     // a generation on trial
+	Opened    = "open"      // none: everything passes
+)
+
+// Status is what is in force.
+type Status struct {
+	APIVersion string        `json:"apiVersion"`
+	State      string        `json:"state"`
+	Confirmed  *Generation   `json:"confirmed"`
+	Trial      *Generation   `json:"trial"`
+	Left       float64       `json:"left_seconds"` // of the trial
+	Note       string        `json:"note,omitempty"`
+	Daemon     *DaemonStatus `json:"daemon"`
+}
+
+// DaemonStatus is what a running daemon knows beyond the kernel.
+type DaemonStatus struct {
+	PID        int            `json:"pid"`
+	Since      time.Time      `json:"since"`
+	Policy     string         `json:"policy,omitempty"`
+	Generation uint64         `json:"generation,omitempty"`
+	Events     uint64         `json:"events"`
+	Lost       uint64         `json:"lost"`
+	Bans       int            `json:"bans"`
+	Callbacks  []CallbackInfo `json:"callbacks,omitempty"`
+}
+
+// CallbackInfo is one detector, handler or timer of the running policy.
+type CallbackInfo struct {
+	Name  string `json:"name"`
+	Kind  string `json:"kind"`
+	Place string `json:"place"`
+	Off   bool   `json:"off"` // switched off because it kept failing
+	Hits  uint64 `json:"hits"`
+}
+
+// ApplyRequest is a policy to put in force on trial: every file that it reads,
+// so that whoever serves the request needs no access to the author's folder.
+type ApplyRequest struct {
+	Entry   string            `json:"entry"`
+	Files   map[string][]byte `json:"files"`
+	Path    string            `json:"path"`              // where the entry file is, for people and for a reload
+	Confirm time.Duration     `json:"confirm"`           // 0 means what the policy says
+	Spare   []string          `json:"spare"`             // addresses of the caller's own session, never to be banned
+	By      string            `json:"by,omitempty"`      // filled in by the server
+	Timeout time.Duration     `json:"timeout,omitempty"` // for the kernel to take the ruleset; 0 means a minute
+}
+
+// Applied is a generation that is now on trial.
+type Applied struct {
+	APIVersion string     `json:"apiVersion"`
+	Generation Generation `json:"trial"`
+	Left       float64    `json:"left_seconds"`
+	Warnings   []string   `json:"warnings"`
+	Daemon     bool       `json:"daemon"` // whether a daemon runs the policy's handlers and detectors
+}
+
+// ResetResult is what a reset took away.
+type ResetResult struct {
+	APIVersion  string   `json:"apiVersion"`
+	Generations []uint64 `json:"generations"`
+	Bans        int      `json:"bans"`
+	Open        bool     `json:"open"` // none of our tables is left in the kernel
+	Boot        uint64   `json:"boot_restores,omitempty"`
+}
+
+// BanRequest asks for a ban of an address or a prefix.
+type BanRequest struct {
+	Target string        `json:"target"`
+	For    time.Duration `json:"for"`
+	Why    string        `json:"why"`
+}
+
+// UnbanRequest asks for the end of one ban, or of all.
+type UnbanRequest struct {
+	Target string `json:"target,omitempty"`
+	All    bool   `json:"all,omitempty"`
+}
+
+// UnbanResult tells how many bans were lifted.
+type UnbanResult struct {
+	APIVersion string `json:"apiVersion"`
+	Lifted     int    `json:"lifted"`
+}
+
+// Ban is one ban in force.
+type Ban struct {
+	Target string    `json:"target"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until"`
+	By     string    `json:"by"`
+	Why    string    `json:"why"`
+	Origin string    `json:"origin"`
+}

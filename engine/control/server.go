@@ -1,0 +1,174 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxBody bounds a request: a policy with long lists of addresses.
+const maxBody = 256 << 20
+
+// Listen makes the control socket, for the owner and the group only. A socket
+// that a dead daemon left behind is replaced; one that answers is an error.
+func Listen(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("control socket %s: another daemon answers on it", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	// The mode has to be right from the first instant, not a chmod later.
+	old := unix.Umask(0o117)
+	l, err := net.Listen("unix", path)
+	unix.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers requests until ctx ends, then lets those under way finish.
+func Serve(ctx context.Context, l net.Listener, s Service, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           permitted(log, routes(s)),
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("control socket: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		srv.Close()
+	}
+	<-done
+	return nil
+}
+
+func routes(s Service) http.Handler {
+	mux := http.NewServeMux()
+	handle(mux, "GET /v1/status", func(ctx context.Context, _ struct{}) (Status, error) { return s.Status(ctx) })
+	handle(mux, "POST /v1/apply", func(ctx context.Context, req ApplyRequest) (Applied, error) {
+		req.By = peerOf(ctx).String()
+		return s.Apply(ctx, req)
+	})
+	handle(mux, "POST /v1/confirm", func(ctx context.Context, _ struct{}) (Generation, error) { return s.Confirm(ctx) })
+	handle(mux, "POST /v1/rollback", func(ctx context.Context, _ struct{}) (Status, error) { return s.Rollback(ctx) })
+	handle(mux, "POST /v1/reset", func(ctx context.Context, _ struct{}) (ResetResult, error) { return s.Reset(ctx) })
+	handle(mux, "POST /v1/ban", s.Ban)
+	handle(mux, "POST /v1/unban", s.Unban)
+	handle(mux, "GET /v1/bans", func(ctx context.Context, _ struct{}) ([]Ban, error) { return s.Bans(ctx) })
+	return mux
+}
+
+// handle serves one call: its request and its answer are JSON.
+func handle[Req, Resp any](mux *http.ServeMux, pattern string, call func(context.Context, Req) (Resp, error)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		var req Req
+		if r.Method == http.MethodPost {
+			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&req); err != nil && !errors.Is(err, io.EOF) {
+				reply(w, nil, &Error{BadRequest, "the request is not what this call takes: " + err.Error()})
+				return
+			}
+		}
+		// A client that hangs up must not leave a change half done.
+		resp, err := call(context.WithoutCancel(r.Context()), req)
+		reply(w, resp, err)
+	})
+}
+
+func reply(w http.ResponseWriter, body any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			e = &Error{Failed, err.Error()}
+		}
+		w.WriteHeader(e.Code.status())
+		body = e
+	}
+	json.NewEncoder(w).Encode(body) // an error here means that the client has gone
+}
+
+// peer is who is at the other end of the socket, as the kernel tells it.
+type peer struct {
+	uid uint32
+	pid int32
+	err error
+}
+
+func (p peer) String() string { return fmt.Sprintf("uid %d, pid %d", p.uid, p.pid) }
+
+type peerKey struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, readPeer(c))
+}
+
+func peerOf(ctx context.Context) peer {
+	p, ok := ctx.Value(peerKey{}).(peer)
+	if !ok {
+		p.err = errors.New("no peer")
+	}
+	return p
+}
+
+func readPeer(c net.Conn) peer {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return peer{err: errors.New("not a unix socket")}
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return peer{err: err}
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return peer{err: err}
+	}
+	if credErr != nil {
+		return peer{err: credErr}
+	}
+	return peer{uid: cred.Uid, pid: cred.Pid}
+}
+
+// permitted lets root and the daemon's own user through.
+func permitted(log *slog.Logger, next http.Handler) http.Handler {
+	self := uint32(os.Geteuid())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := peerOf(r.Context())
+		if p.err != nil || (p.uid != 0 && p.uid != self) {
+			log.Warn("control request refused", "peer", p, "path", r.URL.Path)
+			reply(w, nil, &Error{NotPermitted, fmt.Sprintf("only root and uid %d may control this firewall, and you are uid %d: use sudo", self, p.uid)})
+			return
+		}
+		if r.Method == http.MethodPost {
+			log.Info("control request", "peer", p, "path", r.URL.Path)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
