@@ -1,0 +1,230 @@
+package packet
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+)
+
+// FuzzDecode feeds Decode anything and, where gopacket can decode the same
+// bytes, holds every field that both know against gopacket's.
+func FuzzDecode(f *testing.F) {
+	for _, b := range fuzzSeeds() {
+		f.Add(uint16(0), b)
+		f.Add(uint16(0x0800), b)
+		f.Add(uint16(0x86dd), b)
+		f.Add(uint16(0x8100), cat([]byte{0, 5}, be16(0x0800), b))
+	}
+	f.Fuzz(func(t *testing.T, hwProtocol uint16, b []byte) {
+		before := bytes.Clone(b)
+		p := stale()
+		err := p.Decode(hwProtocol, b)
+		if !bytes.Equal(before, b) {
+			t.Fatal("Decode wrote to its input")
+		}
+		checkConsistent(t, p, b, err)
+		if hwProtocol == 0 && len(b) > 0 {
+			crossCheck(t, p, b, err)
+		}
+	})
+}
+
+func fuzzSeeds() [][]byte {
+	data := []byte("data")
+	return [][]byte{
+		nil,
+		ipv4(6, 0, nil, tcp(SYN, make([]byte, 20), data)),
+		ipv4(17, 0, make([]byte, 4), udp(data)),
+		ipv4(17, 0x2000, nil, udp(data)),
+		ipv4(17, 0x2001, nil, udp(data)),
+		ipv4(136, 0, nil, udp(data)),
+		ipv4(132, 0, nil, make([]byte, 12)),
+		ipv4(33, 0, nil, cat(be16(1), be16(2), []byte{4}, make([]byte, 11))),
+		ipv4(51, 0, nil, authentication(6)),
+		ipv4(1, 0, nil, icmp(3, 3, ipv4(17, 0, nil, udp(data)))),
+		ipv6(6, tcp(RST|ACK, nil, data)),
+		ipv6(58, icmp(128, 0, data)),
+		ipv6(0, extension(60, 1), extension(43, 3), fragment(51, 0, true), authentication(60), extension(17, 1), udp(data)),
+		ipv6(44, fragment(17, 3, false), udp(data)),
+		ipv6(0, repeat(extension(0, 1), 20)),
+		ipv6(0, []byte{6, 0, 0xc2, 4, 0, 1, 0, 0}, tcp(ACK, nil, data)),
+		ipv6Between("::ffff:192.0.2.1", "::ffff:198.51.100.2", 17, udp(data)),
+		cat([]byte{0, 5}, be16(0x86dd), ipv6(17, udp(data))),
+	}
+}
+
+// checkConsistent checks what holds for every result of Decode.
+func checkConsistent(t *testing.T, p Packet, b []byte, err error) {
+	t.Helper()
+	known := false
+	for _, e := range []error{nil, ErrTruncated, ErrNotIP, ErrVersion, ErrHeader, ErrExtensions} {
+		known = known || err == e
+	}
+	if !known {
+		t.Errorf("Decode error %v is none of the documented ones", err)
+	}
+	if p.Src.Is4In6() || p.Dst.Is4In6() {
+		t.Errorf("IPv4-mapped address: %v %v", p.Src, p.Dst)
+	}
+	if p.HasProto && !p.Src.IsValid() || (p.HasPorts || p.HasICMP) && !p.HasProto || p.HasFlags && !p.HasPorts {
+		t.Errorf("a layer without the one below: %+v", p)
+	}
+	if !p.HasPorts && (p.Sport != 0 || p.Dport != 0) || !p.HasFlags && p.Flags != 0 || !p.HasICMP && (p.ICMPType != 0 || p.ICMPCode != 0) || !p.HasProto && p.Proto != 0 {
+		t.Errorf("a value without its Has flag: %+v", p)
+	}
+	if err != nil && p.Payload != nil {
+		t.Errorf("payload in spite of %v", err)
+	}
+	if !bytes.Contains(b, p.Payload) || string(p.Payload) == "stale" && !bytes.Contains(b, []byte("stale")) {
+		t.Errorf("payload %q is not part of the input", p.Payload)
+	}
+	if p.Time.IsZero() || p.Mark != 4 || !p.HasMAC {
+		t.Errorf("metadata changed: %+v", p)
+	}
+}
+
+// crossCheck compares p with what gopacket makes of b.
+func crossCheck(t *testing.T, p Packet, b []byte, err error) {
+	t.Helper()
+	first := layers.LayerTypeIPv4
+	if b[0]>>4 == 6 {
+		first = layers.LayerTypeIPv6
+	} else if b[0]>>4 != 4 {
+		if !errors.Is(err, ErrVersion) {
+			t.Errorf("version %d: error %v", b[0]>>4, err)
+		}
+		return
+	}
+	theirs := gopacket.NewPacket(b, first, gopacket.DecodeOptions{NoCopy: true})
+	for i, layer := range theirs.Layers() {
+		if i > 0 && (layer.LayerType() == layers.LayerTypeIPv4 || layer.LayerType() == layers.LayerTypeIPv6) {
+			return // a tunnel: Packet is about the outer header
+		}
+		switch l := layer.(type) {
+		case *layers.IPv4:
+			compareIPv4(t, p, l)
+		case *layers.IPv6:
+			compareIPv6(t, p, l)
+		case *layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination:
+		case *layers.IPv6Fragment:
+			if fragmented := l.FragmentOffset != 0 || l.MoreFragments; fragmented && !p.Fragment && !errors.Is(err, ErrExtensions) {
+				t.Errorf("gopacket found a fragment header that we did not")
+			}
+			return // it decodes no fragment any further, not even a whole packet in one
+		case *layers.IPSecAH:
+			if first == layers.LayerTypeIPv4 {
+				return // ours ends here, as the kernel's does
+			}
+		default:
+			if !errors.Is(err, ErrExtensions) {
+				compareTransport(t, p, layer)
+			}
+			return
+		}
+	}
+}
+
+func compareIPv4(t *testing.T, p Packet, l *layers.IPv4) {
+	t.Helper()
+	if l.SrcIP == nil {
+		return // gopacket rejected the header
+	}
+	compareAddresses(t, p, l.SrcIP, l.DstIP)
+	if p.TTL != l.TTL || p.Proto != uint8(l.Protocol) || p.Length != 0 && p.Length != int(l.Length) {
+		t.Errorf("ttl %d proto %d length %d, gopacket %d %d %d", p.TTL, p.Proto, p.Length, l.TTL, l.Protocol, l.Length)
+	}
+	if fragmented := l.FragOffset != 0 || l.Flags&layers.IPv4MoreFragments != 0; fragmented != p.Fragment {
+		t.Errorf("fragment %v, gopacket %v", p.Fragment, fragmented)
+	}
+}
+
+func compareIPv6(t *testing.T, p Packet, l *layers.IPv6) {
+	t.Helper()
+	if l.SrcIP == nil {
+		return // gopacket rejected the header
+	}
+	compareAddresses(t, p, l.SrcIP, l.DstIP)
+	if p.TTL != l.HopLimit || p.Length != 40+int(l.Length) {
+		t.Errorf("ttl %d length %d, gopacket %d %d", p.TTL, p.Length, l.HopLimit, 40+int(l.Length))
+	}
+}
+
+func compareAddresses(t *testing.T, p Packet, src, dst net.IP) {
+	t.Helper()
+	s, _ := netip.AddrFromSlice(src)
+	d, _ := netip.AddrFromSlice(dst)
+	if p.Src != s.Unmap() || p.Dst != d.Unmap() {
+		t.Errorf("addresses %v %v, gopacket %v %v", p.Src, p.Dst, s, d)
+	}
+}
+
+// compareTransport compares the transport layer, when gopacket decoded it whole:
+// it hands out layers that it rejected too, those without contents.
+func compareTransport(t *testing.T, p Packet, layer gopacket.Layer) {
+	t.Helper()
+	if len(layer.LayerContents()) == 0 {
+		return
+	}
+	switch l := layer.(type) {
+	case *layers.TCP:
+		comparePorts(t, p, uint16(l.SrcPort), uint16(l.DstPort))
+		if !p.HasFlags || p.Flags != tcpFlags(l) {
+			t.Errorf("flags %v (%v), gopacket %v", p.Flags, p.HasFlags, tcpFlags(l))
+		}
+		comparePayload(t, p, l.Payload)
+	case *layers.UDP:
+		comparePorts(t, p, uint16(l.SrcPort), uint16(l.DstPort))
+		if l.Length >= 8 { // below, gopacket finds no payload
+			comparePayload(t, p, l.Payload)
+		}
+	case *layers.UDPLite:
+		comparePorts(t, p, uint16(l.SrcPort), uint16(l.DstPort))
+		comparePayload(t, p, l.Payload)
+	case *layers.SCTP:
+		comparePorts(t, p, uint16(l.SrcPort), uint16(l.DstPort))
+		comparePayload(t, p, l.Payload)
+	case *layers.ICMPv4:
+		compareICMP(t, p, uint8(l.TypeCode.Type()), l.TypeCode.Code())
+		comparePayload(t, p, l.Payload)
+	case *layers.ICMPv6:
+		compareICMP(t, p, uint8(l.TypeCode.Type()), l.TypeCode.Code())
+	}
+}
+
+func comparePorts(t *testing.T, p Packet, src, dst uint16) {
+	t.Helper()
+	if !p.HasPorts || p.Sport != src || p.Dport != dst {
+		t.Errorf("ports %d %d (%v), gopacket %d %d", p.Sport, p.Dport, p.HasPorts, src, dst)
+	}
+}
+
+func compareICMP(t *testing.T, p Packet, icmpType, code uint8) {
+	t.Helper()
+	if !p.HasICMP || p.ICMPType != icmpType || p.ICMPCode != code {
+		t.Errorf("icmp %d %d (%v), gopacket %d %d", p.ICMPType, p.ICMPCode, p.HasICMP, icmpType, code)
+	}
+}
+
+func comparePayload(t *testing.T, p Packet, want []byte) {
+	t.Helper()
+	if p.Length == 40 {
+		return // a jumbogram: gopacket reads its length from the option
+	}
+	if !bytes.Equal(p.Payload, want) {
+		t.Errorf("payload %q, gopacket %q", p.Payload, want)
+	}
+}
+
+func tcpFlags(l *layers.TCP) (flags Flags) {
+	for bit, is := range []bool{l.FIN, l.SYN, l.RST, l.PSH, l.ACK, l.URG, l.ECE, l.CWR} {
+		if is {
+			flags |= 1 << bit
+		}
+	}
+	return flags
+}
