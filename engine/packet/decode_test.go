@@ -63,7 +63,6 @@ func (p Packet) noProto() Packet {
 func TestDecode(t *testing.T) {
 	data := []byte("data")
 	syn := tcp(SYN, nil, nil)
-	noOptions := []byte(nil)
 
 	tests := []struct {
 		name string
@@ -108,6 +107,9 @@ func TestDecode(t *testing.T) {
 		{"ipv6 last fragment", 0x86dd, ipv6(44, fragment(17, 1, false), udp(data)), v6(60, 17).fragment(), nil},
 		{"later fragment of options", 0x86dd, ipv6(44, fragment(60, 1, false), data), v6(52, 0).noProto().fragment(), nil},
 		{"atomic fragment", 0x86dd, ipv6(44, fragment(17, 0, false), udp(data)), v6(60, 17).ports(5353, 53).payload("data"), nil},
+		{"fragment of a fragment", 0x86dd, ipv6(44, fragment(44, 0, true), fragment(17, 0, false), udp(data)), v6(68, 17).fragment().ports(5353, 53).payload("data"), nil},
+		{"fragment header reserved byte", 0x86dd, ipv6(44, set(fragment(17, 0, true), 1, 5), udp(data)), v6(60, 17).fragment().ports(5353, 53).payload("data"), nil},
+		{"most extensions", 0x86dd, ipv6(60, repeat(extension(60, 1), maxExtensions-1), extension(17, 1), udp(data)), v6(148, 17).ports(5353, 53).payload("data"), nil},
 		{"jumbogram", 0x86dd, zeroLength(ipv6(0, extension(17, 1), udp(data)), 4), v6(40, 17).ports(5353, 53).payload("data"), nil},
 		{"ipv6 padding", 0x86dd, cat(ipv6(17, udp(nil)), data), v6(48, 17).ports(5353, 53), nil},
 		{"ipv6 padding is no header", 0x86dd, cat(ipv6(17), udp(data)), v6(40, 17), ErrTruncated},
@@ -136,6 +138,7 @@ func TestDecode(t *testing.T) {
 		{"extension missing", 0x86dd, ipv6(0, extension(6, 2), syn)[:40], v6(76, 0).noProto(), ErrTruncated},
 		{"extension before extension cut", 0x86dd, ipv6(0, extension(60, 2), syn)[:55], v6(76, 0).noProto(), ErrTruncated},
 		{"fragment header cut", 0x86dd, ipv6(44, fragment(17, 1, true), udp(data))[:47], v6(60, 17), ErrTruncated},
+		{"one extension too many", 0x86dd, ipv6(60, repeat(extension(60, 1), maxExtensions), extension(17, 1), udp(data)), v6(156, 0).noProto(), ErrExtensions},
 		{"endless extensions", 0x86dd, ipv6(0, repeat(extension(0, 1), 200)), v6(1640, 0).noProto(), ErrExtensions},
 		{"no ports", 0x0800, ipv4(17, 0, nil, udp(data))[:23], v4(32, 17), ErrTruncated},
 		{"ports only", 0x0800, ipv4(17, 0, nil, udp(data))[:24], v4(32, 17).ports(5353, 53), ErrTruncated},
@@ -148,7 +151,7 @@ func TestDecode(t *testing.T) {
 		{"sctp cut", 0x0800, ipv4(132, 0, nil, cat(be16(1), be16(2), make([]byte, 7))), v4(31, 132).ports(1, 2), ErrTruncated},
 		{"icmp cut", 0x0800, ipv4(1, 0, nil, icmp(8, 0, nil))[:22], v4(28, 1).icmp(8, 0), ErrTruncated},
 		{"icmp code cut", 0x0800, ipv4(1, 0, nil, icmp(8, 0, nil))[:21], v4(28, 1), ErrTruncated},
-		{"udp states less than its header", 0x0800, ipv4(17, 0, noOptions, set(udp(data), 5, 7)), v4(32, 17).ports(5353, 53).payload("data"), nil},
+		{"udp states less than its header", 0x0800, ipv4(17, 0, nil, set(udp(data), 5, 7)), v4(32, 17).ports(5353, 53).payload("data"), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -35,7 +35,7 @@ func (p *Packet) decodeIPv6(b []byte) error {
 // and then decodes the upper-layer header. It takes for extension headers what
 // the kernel's ipv6_find_hdr does, so that Proto is what nftables calls l4proto.
 func (p *Packet) decodeExtensions(next uint8, b []byte) error {
-	for range maxExtensions {
+	for range maxExtensions + 1 {
 		p.Proto, p.HasProto = upperLayer(next)
 		if p.HasProto {
 			return p.decodeTransport(b)

@@ -51,7 +51,7 @@ func (p *Packet) decodeTCP(b []byte) error {
 		p.Flags, p.HasFlags = Flags(b[13]), true
 		header = int(b[12]>>4) * 4
 	}
-	if err := p.decodePorts(b, max(header, fixed)); err != nil {
+	if err := p.decodePorts(b, header); err != nil {
 		return err
 	}
 	return p.rejectShort(header, fixed)
@@ -64,7 +64,7 @@ func (p *Packet) decodeDCCP(b []byte) error {
 	if len(b) >= 5 {
 		header = int(b[4]) * 4
 	}
-	if err := p.decodePorts(b, max(header, fixed)); err != nil {
+	if err := p.decodePorts(b, header); err != nil {
 		return err
 	}
 	return p.rejectShort(header, fixed)
