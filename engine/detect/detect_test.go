@@ -117,11 +117,11 @@ func compareWithModel(t *testing.T, count Count, seed uint64) {
 	for range 2000 {
 		now += time.Duration(r.IntN(6)) * spec.Within / 20
 		switch r.IntN(40) {
-		case 0:
+		case 0, 1, 2, 3:
 			now -= spec.Within / 10 // just not too late
-		case 1:
+		case 4:
 			now -= spec.Within / 5
-		case 2:
+		case 5:
 			now += spec.Within
 		}
 		src := sources[r.IntN(len(sources))]
