@@ -1,0 +1,96 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// What an Error wraps when a limit stopped the policy.
+var (
+	ErrBudget   = errors.New("instruction budget used up")
+	ErrDeadline = errors.New("took too long")
+	ErrMemory   = errors.New("uses too much memory")
+)
+
+// Error is a syntax, compile or run time error of a policy.
+type Error struct {
+	File         string // as the policy's folder names it; empty when unknown
+	Line, Column int    // from 1; 0 when unknown. Only syntax errors have a column
+	Msg          string
+	Traceback    string // one line per active call, innermost first; may be empty
+	cause        error
+}
+
+func (e *Error) Error() string {
+	if e.File == "" {
+		return e.Msg
+	}
+	if e.Line == 0 {
+		return e.File + ": " + e.Msg
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+}
+
+// Unwrap returns the limit or the file error behind e, if any.
+func (e *Error) Unwrap() error { return e.cause }
+
+// explain turns what a protected call returned into an Error.
+func (s *State) explain(err error) *Error {
+	api, ok := err.(*lua.ApiError)
+	if !ok {
+		return &Error{Msg: err.Error(), cause: err}
+	}
+	e := s.position(describe(api.Object))
+	e.Traceback = trimTraceback(api.StackTrace)
+	if e.File == "" {
+		e.File, e.Line = s.firstFrame(e.Traceback)
+	}
+	return e
+}
+
+// position splits the "file:line: " that gopher-lua puts before a message off it.
+func (s *State) position(msg string) *Error {
+	for name := range s.chunks {
+		rest, ok := strings.CutPrefix(msg, name+":")
+		if !ok {
+			continue
+		}
+		number, text, ok := strings.Cut(rest, ": ")
+		if line, err := strconv.Atoi(number); ok && err == nil {
+			return &Error{File: name, Line: line, Msg: text}
+		}
+	}
+	return &Error{Msg: msg}
+}
+
+// firstFrame is the position of the innermost Lua function in a traceback.
+func (s *State) firstFrame(traceback string) (string, int) {
+	for line := range strings.Lines(traceback) {
+		if e := s.position(line); e.File != "" {
+			return e.File, e.Line
+		}
+	}
+	return "", 0
+}
+
+// trimTraceback drops the header, the indentation and gopher-lua's own last frame.
+func trimTraceback(trace string) string {
+	var b strings.Builder
+	for line := range strings.Lines(trace) {
+		line = strings.TrimSpace(line)
+		switch line {
+		case "", "stack traceback:", "[G]: ?":
+		default:
+			b.WriteString(line)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// describe is the text of an error value.
+func describe(v lua.LValue) string { return v.String() }

@@ -1,0 +1,121 @@
+package sandbox
+
+import (
+	"fmt"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	clockEvery = 256     // instructions between two looks at the clock
+	heapEvery  = 1 << 16 // instructions between two looks at the heap, over all calls
+)
+
+// meter counts what a policy spends and stops it at its limits. It is the
+// context of the Lua state: the machine calls Done before every instruction, so
+// counting there needs no timer, no goroutine and no allocation. Nothing in Lua
+// can outlive it: once it has fired it fires at every further instruction.
+type meter struct {
+	left   int64 // what the running call may still spend
+	mark   int64 // Done looks closer when left falls to this
+	seen   int64 // left at the last closer look
+	unseen int64 // spent since the last look at the heap
+
+	budget   int64
+	patience time.Duration
+	deadline time.Time // zero until the first look at the clock
+	err      error     // why the running call was stopped
+	file     string    // and where
+	line     int
+
+	now       func() time.Time
+	where     func() (string, int)
+	heapLimit uint64
+	heap      []metrics.Sample
+	fired     chan struct{}
+}
+
+func newMeter(cfg Config, where func() (string, int)) *meter {
+	m := &meter{now: cfg.Now, where: where, heapLimit: cfg.HeapLimit, fired: make(chan struct{})}
+	m.heap = []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	close(m.fired)
+	return m
+}
+
+// arm starts a call.
+func (m *meter) arm(budget int64, patience time.Duration) {
+	m.unseen += m.seen - m.left
+	m.left, m.seen = budget, budget
+	m.budget, m.patience, m.deadline, m.err = budget, patience, time.Time{}, nil
+	m.setMark()
+}
+
+func (m *meter) setMark() {
+	m.mark = max(m.left-clockEvery, -1)
+	if m.unseen >= heapEvery {
+		m.mark = m.left // look at once
+	}
+}
+
+// Done counts one instruction.
+func (m *meter) Done() <-chan struct{} {
+	m.left--
+	if m.left > m.mark || m.look() == nil {
+		return nil // never ready: the machine goes on
+	}
+	return m.fired
+}
+
+// charge counts work that a library function does on behalf of the policy.
+func (m *meter) charge(n int) error {
+	m.left -= int64(n)
+	if m.left > m.mark {
+		return nil
+	}
+	return m.look()
+}
+
+// look compares what was spent with every limit.
+func (m *meter) look() error {
+	if m.err != nil {
+		return m.err
+	}
+	m.unseen += m.seen - m.left
+	m.seen = m.left
+	switch {
+	case m.left < 0:
+		m.err = fmt.Errorf("%w: %d instructions (an endless loop?)", ErrBudget, m.budget)
+	case m.late():
+		m.err = fmt.Errorf("%w: longer than %v", ErrDeadline, m.patience)
+	case m.bloated():
+		m.err = fmt.Errorf("%w: the heap grew beyond %d MiB", ErrMemory, m.heapLimit>>20)
+	}
+	if m.err != nil {
+		m.file, m.line = m.where()
+	}
+	m.setMark()
+	return m.err
+}
+
+// late starts the clock at the first look, so that a short call never reads it.
+func (m *meter) late() bool {
+	now := m.now()
+	if m.deadline.IsZero() {
+		m.deadline = now.Add(m.patience)
+	}
+	return now.After(m.deadline)
+}
+
+func (m *meter) bloated() bool {
+	if m.unseen < heapEvery {
+		return false
+	}
+	m.unseen = 0
+	metrics.Read(m.heap)
+	return m.heap[0].Value.Uint64() > m.heapLimit
+}
+
+// Deadline, Err and Value make a meter a context.Context.
+func (m *meter) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (m *meter) Err() error                  { return m.err }
+func (m *meter) Value(any) any               { return nil }

@@ -1,0 +1,200 @@
+package sandbox
+
+import (
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// Config says what a policy may use. The zero value of a field means its default.
+type Config struct {
+	// Files is the policy's folder, the only thing that a policy can read. Pass
+	// the FS of an os.Root, which symbolic links cannot leave. Default: no files.
+	Files fs.FS
+
+	// LoadBudget and CallBudget are the Lua instructions (about 8 ns each) that
+	// a load and one call of a handler may execute. Library functions pay for
+	// the work that they do in the same coin. Defaults: 100,000,000 and 1,000,000.
+	LoadBudget, CallBudget int64
+
+	// LoadDeadline and CallDeadline bound the time of a load and of one call.
+	// They are looked at every 256 instructions, and are there for what the
+	// budget cannot see. Defaults: 30 s and 1 s.
+	LoadDeadline, CallDeadline time.Duration
+
+	// HeapLimit bounds the Go heap of the whole process, in bytes and with
+	// garbage not yet collected, while a policy runs. Default: 512 MiB.
+	HeapLimit uint64
+
+	// Print receives what a policy prints, one text per call, without a newline.
+	// Default: print is an error that points to fw.log.
+	Print func(text string)
+
+	// Now is the clock of the deadlines. Default: time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.LoadBudget, 100_000_000)
+	setDefault(&c.CallBudget, 1_000_000)
+	setDefault(&c.LoadDeadline, 30*time.Second)
+	setDefault(&c.CallDeadline, time.Second)
+	setDefault(&c.HeapLimit, 512<<20)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func setDefault[T int64 | uint64 | time.Duration](v *T, def T) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+// State is one sandbox with one policy in it. Not safe for concurrent use: all
+// its methods, and everything Lua, belong to one goroutine.
+type State struct {
+	cfg     Config
+	lua     *lua.LState
+	meter   *meter
+	running bool
+	broken  error // gopher-lua itself failed: nothing can run any more
+
+	provided map[string]lua.LValue
+	modules  map[string]lua.LValue
+	loading  []string
+	files    map[string][]byte
+	chunks   map[string]bool // names of the files that were compiled
+}
+
+// limitArrays lowers how far an integer key can stretch the array part of a
+// table: t[67108863] = true would take 1 GiB. gopher-lua knows this limit only
+// as a package variable, so it is set once, before the first state is made. Not
+// lower, because # and ipairs stop there in a longer list.
+var limitArrays = sync.OnceFunc(func() { lua.MaxArrayIndex = 1 << 20 })
+
+// New makes a sandbox.
+func New(cfg Config) *State {
+	limitArrays()
+	s := &State{
+		cfg:      cfg.withDefaults(),
+		provided: map[string]lua.LValue{},
+		modules:  map[string]lua.LValue{},
+		files:    map[string][]byte{},
+		chunks:   map[string]bool{},
+	}
+	s.lua = lua.NewState(lua.Options{
+		SkipOpenLibs:     true,
+		RegistryMaxSize:  1 << 20,
+		RegistryGrowStep: 4096,
+	})
+	s.meter = newMeter(s.cfg, func() (string, int) { return s.Where(0) })
+	s.openLibraries()
+	s.lua.SetContext(s.meter)
+	return s
+}
+
+// L is the Lua state, for building modules. Values made with it belong to s.
+func (s *State) L() *lua.LState { return s.lua }
+
+// Close frees the state. No other method may be called after it.
+func (s *State) Close() { s.lua.Close() }
+
+// Run loads and runs the entry file of a policy, a slash-separated name in its
+// folder, under the load budget. The error is an *Error.
+func (s *State) Run(entry string) error {
+	src, err := s.ReadFile(entry)
+	if err != nil {
+		return &Error{Msg: err.Error(), cause: err}
+	}
+	fn, err := s.Load(entry, src)
+	if err != nil {
+		return err
+	}
+	s.meter.arm(s.cfg.LoadBudget, s.cfg.LoadDeadline)
+	_, err = s.guarded(fn, 0, nil)
+	return err
+}
+
+// Call calls a function of the policy under the call budget and returns nret
+// values, or all of them for lua.MultRet. A Call inside a running one, from a
+// module function, spends the budget of the outer one. The error is an *Error.
+// A call without results allocates nothing of its own.
+func (s *State) Call(fn *lua.LFunction, nret int, args ...lua.LValue) ([]lua.LValue, error) {
+	if s.running {
+		return s.protected(fn, nret, args)
+	}
+	s.meter.arm(s.cfg.CallBudget, s.cfg.CallDeadline)
+	return s.guarded(fn, nret, args)
+}
+
+// guarded is the outermost protected call. A stop by the meter is an error of
+// the call whatever the policy made of it.
+func (s *State) guarded(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.LValue, err error) {
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	s.running = true
+	defer s.leave(&err)
+	ret, err = s.protected(fn, nret, args)
+	if m := s.meter; m.err != nil {
+		stopped := &Error{File: m.file, Line: m.line, Msg: m.err.Error(), cause: m.err}
+		if e, ok := err.(*Error); ok {
+			stopped.Traceback = e.Traceback
+		}
+		return nil, stopped
+	}
+	return ret, err
+}
+
+// leave ends the outermost call. PCall recovers every panic but one: when the
+// stack is so broken that even the traceback cannot be made, it panics itself
+// and leaves the state unusable.
+func (s *State) leave(err *error) {
+	s.running = false
+	if r := recover(); r != nil {
+		s.broken = &Error{Msg: fmt.Sprintf("the Lua machine broke and cannot go on: %v", r)}
+		*err = s.broken
+	}
+}
+
+func (s *State) protected(fn *lua.LFunction, nret int, args []lua.LValue) ([]lua.LValue, error) {
+	top := s.lua.GetTop()
+	s.lua.Push(fn)
+	for _, a := range args {
+		s.lua.Push(a)
+	}
+	if err := s.lua.PCall(len(args), nret, nil); err != nil {
+		return nil, s.explain(err)
+	}
+	n := s.lua.GetTop() - top
+	if n == 0 {
+		return nil, nil
+	}
+	ret := make([]lua.LValue, n)
+	for i := range ret {
+		ret[i] = s.lua.Get(top + i + 1)
+	}
+	s.lua.SetTop(top)
+	return ret, nil
+}
+
+// Where is the file and line of the Lua function at a level of the call stack,
+// counted as by Lua's error: in a module function, 1 is its caller. Go functions
+// on the way are skipped. Without any, it is "" and 0.
+func (s *State) Where(level int) (file string, line int) {
+	for {
+		frame, ok := s.lua.GetStack(level)
+		if !ok {
+			return "", 0
+		}
+		if _, err := s.lua.GetInfo("Sl", frame, lua.LNil); err == nil && frame.Source != "" {
+			return frame.Source, frame.CurrentLine
+		}
+		level++
+	}
+}
