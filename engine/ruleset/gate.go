@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -46,30 +47,12 @@ func DeclareGate(f Family, table, name string) string {
 // FillGate is the nft command that puts the gate's elements in, for the given
 // time or, where that is 0, for good.
 func FillGate(f Family, table, name string, d time.Duration) string {
-	s := ""
-	for i, e := range f.gate().elements {
-		if i > 0 {
-			s += ", "
-		}
-		s += e
-		if d > 0 {
-			s += " timeout " + milliseconds(d)
-		}
+	timeout := ""
+	if d > 0 {
+		timeout = " timeout " + milliseconds(d)
 	}
-	return fmt.Sprintf("add element %s %s %s { %s }", f, table, name, s)
-}
-
-// EmptyGate is the nft command that takes the gate's elements away by name, so
-// that it fails, and with it the whole transaction, if any has expired.
-func EmptyGate(f Family, table, name string) string {
-	s := ""
-	for i, e := range f.gate().elements {
-		if i > 0 {
-			s += ", "
-		}
-		s += e
-	}
-	return fmt.Sprintf("delete element %s %s %s { %s }", f, table, name, s)
+	elements := strings.Join(f.gate().elements, timeout+", ") + timeout
+	return fmt.Sprintf("add element %s %s %s { %s }", f, table, name, elements)
 }
 
 // leaseRule makes a table on trial stand aside once its lease is over.

@@ -132,3 +132,13 @@ func (t Text) resolve(sets map[string]*Set) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// Verdict is the rule's verdict for people: its kind, or "none".
+func (r *Rule) Verdict() string {
+	for _, i := range r.Items {
+		if v, ok := i.(Verdict); ok {
+			return v.Kind
+		}
+	}
+	return "none"
+}

@@ -1,0 +1,97 @@
+// Package generation applies rulesets as numbered generations: on trial under a
+// lease that the kernel ends by itself, confirmed, rolled back, and restored at
+// boot from the store on disk.
+//
+// The kernel is the truth about what is in force. A generation whose table has
+// a lease is on trial; one without is confirmed; a confirmed one whose table
+// has a yield stands aside for a trial. The disk tells only which generation
+// was confirmed, for the next boot. Every step is one kernel transaction, so
+// that a process may be killed at any instant.
+package generation
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"moonlatch/engine/ruleset"
+)
+
+// A Generation is one applied ruleset.
+type Generation struct {
+	Number   uint64        `json:"generation"`
+	Policy   string        `json:"policy"` // the entry file's name
+	Path     string        `json:"path"`   // where it was read from
+	Digest   string        `json:"digest"` // ruleset.Digest
+	Applied  time.Time     `json:"applied"`
+	By       string        `json:"by"` // who applied it
+	Confirm  time.Duration `json:"confirm"`
+	Fallback Fallback      `json:"fallback"`
+}
+
+// Fallback is what takes the place of a trial that nobody confirmed in time.
+type Fallback string
+
+// FallbackPrevious is the generation confirmed last; where there is none, it is
+// FallbackOpen.
+// FallbackOpen is no generation at all: our tables let everything through.
+const (
+	FallbackPrevious Fallback = "previous"
+	FallbackOpen     Fallback = "open"
+)
+
+// ParseFallback reads a policy's or a user's word.
+func ParseFallback(s string) (Fallback, error) {
+	switch f := Fallback(s); f {
+	case FallbackPrevious, FallbackOpen:
+		return f, nil
+	}
+	return "", fmt.Errorf("fallback %q is not known: write \"previous\" or \"open\"%s", s, ruleset.Suggest(s, []string{string(FallbackPrevious), string(FallbackOpen)}))
+}
+
+// The longest and shortest trial: shorter than a second nobody can confirm,
+// and one of more than a day protects nobody.
+const (
+	MinConfirm = time.Second
+	MaxConfirm = 24 * time.Hour
+)
+
+// CheckConfirm refuses a trial time that cannot do its work.
+func CheckConfirm(d time.Duration) error {
+	if d < MinConfirm || d > MaxConfirm {
+		return fmt.Errorf("a trial of %s is not possible: between %s and %s", d, MinConfirm, MaxConfirm)
+	}
+	return nil
+}
+
+// State is what the kernel holds of ours.
+type State struct {
+	Confirmed *Generation // without a lease; nil when there is none
+	Trial     *Generation // with a lease; nil when there is none
+	Left      time.Duration
+	// Expired is set when the trial's lease is over: it no longer filters, though
+	// its table is still there.
+	Expired bool
+	// Aside is set when the confirmed generation lets everything through.
+	Aside bool
+}
+
+// InForce is the generation that filters, or nil when none does.
+func (s State) InForce() *Generation {
+	switch {
+	case s.Trial != nil && !s.Expired:
+		return s.Trial
+	case s.Confirmed != nil && !s.Aside:
+		return s.Confirmed
+	}
+	return nil
+}
+
+// Errors that callers tell apart.
+var (
+	ErrNoTrial = errors.New("no generation is on trial, so there is nothing to confirm or roll back")
+	ErrExpired = errors.New("the trial is over: the kernel ended its lease before it was confirmed, and the fallback is in force")
+	ErrBusy    = errors.New("another moonlatch process is changing the firewall")
+	ErrNoStore = errors.New("no generation was ever confirmed here")
+	ErrDamaged = errors.New("the stored generation is damaged")
+)

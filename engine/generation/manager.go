@@ -1,0 +1,132 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"moonlatch/engine/nft"
+)
+
+// Config says where a Manager works. Both fields are needed.
+type Config struct {
+	NFT *nft.Client
+	Dir string // the state directory, made where it is missing
+}
+
+// Manager changes generations, in the kernel and on disk. It is safe for
+// concurrent use, also beside Managers of other processes on the same state
+// directory: every change holds a lock there.
+type Manager struct {
+	nft   *nft.Client
+	store *store
+}
+
+// Open returns a Manager. It changes nothing in the kernel.
+func Open(cfg Config) (*Manager, error) {
+	s, err := openStore(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{nft: cfg.NFT, store: s}, nil
+}
+
+// State reads what is in force from the kernel.
+func (m *Manager) State() (State, error) {
+	s, err := readKernel(m.nft)
+	if err != nil {
+		return State{}, err
+	}
+	return m.state(s), nil
+}
+
+func (m *Manager) state(s snapshot) State {
+	out := State{Confirmed: m.describe(s.confirmed), Trial: m.describe(s.trial)}
+	if s.trial != nil {
+		out.Expired = s.trial.expired()
+		for _, left := range s.trial.lease {
+			if out.Left == 0 || left < out.Left {
+				out.Left = left
+			}
+		}
+	}
+	out.Aside = s.confirmed != nil && s.confirmed.aside()
+	return out
+}
+
+// describe fills in from the store what the kernel does not know. A generation
+// whose record cannot be read still has its number.
+func (m *Manager) describe(h *held) *Generation {
+	if h == nil {
+		return nil
+	}
+	r, err := m.store.load(h.number)
+	if err != nil {
+		return &Generation{Number: h.number}
+	}
+	return &r.Generation
+}
+
+// Stored returns which generation the next boot restores, or ErrNoStore.
+func (m *Manager) Stored() (Generation, error) {
+	c, err := m.store.confirmed()
+	if err != nil {
+		return Generation{}, err
+	}
+	r, err := m.store.load(c.Number)
+	return r.Generation, err
+}
+
+// Files returns a generation's policy as it was when it was applied: a folder
+// that can be loaded again.
+func (m *Manager) Files(n uint64) fs.FS { return m.store.files(n) }
+
+// locked runs fn while no other process changes the firewall.
+func (m *Manager) locked(ctx context.Context, fn func(*change) error) error {
+	lock, err := m.store.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s, err := readKernel(m.nft)
+	if err != nil {
+		return err
+	}
+	return fn(&change{Manager: m, snapshot: s, lock: lock})
+}
+
+// next is the number of the next generation: above every one that the kernel or
+// the disk knows.
+func (c *change) next() (uint64, error) {
+	stored, err := c.store.numbers()
+	if err != nil {
+		return 0, err
+	}
+	n := uint64(0)
+	if len(stored) > 0 {
+		n = stored[len(stored)-1]
+	}
+	for _, h := range append([]*held{c.confirmed, c.trial}, c.stale...) {
+		if h != nil {
+			n = max(n, h.number)
+		}
+	}
+	return n + 1, nil
+}
+
+// retry calls fn again while another program changes nf_tables under it.
+func retry(ctx context.Context, fn func() error) error {
+	for {
+		err := fn()
+		if !errors.Is(err, nft.ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w; gave up after: %w", ctx.Err(), err)
+		case <-time.After(lockPoll):
+		}
+	}
+}

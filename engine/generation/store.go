@@ -1,0 +1,205 @@
+package generation
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// The store on disk:
+//
+//	lock                          held while a process changes the firewall
+//	confirmed                     which generation the next boot restores
+//	generations/N/record.json     the Generation, and the checksum of ruleset.nft
+//	generations/N/ruleset.nft     its tables, without a lease
+//	generations/N/files/…         every file the policy read, to run it again
+//
+// A generation's folder appears by one rename when it is complete, and
+// "confirmed" is replaced by one rename, so a crash leaves either the old or the new.
+type store struct{ dir string }
+
+// kept is how many generations stay on disk besides those in use.
+const kept = 8
+
+// record is a generation as it is stored.
+type record struct {
+	Generation
+	SHA256 string `json:"sha256"` // of ruleset.nft
+	text   string
+	files  map[string][]byte
+}
+
+func checksum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+func openStore(dir string) (*store, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "generations"), 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	return &store{dir: dir}, nil
+}
+
+func (s *store) generation(n uint64) string {
+	return filepath.Join(s.dir, "generations", strconv.FormatUint(n, 10))
+}
+
+// numbers lists the stored generations in ascending order.
+func (s *store) numbers() ([]uint64, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "generations"))
+	if err != nil {
+		return nil, fmt.Errorf("list stored generations: %w", err)
+	}
+	var out []uint64
+	for _, e := range entries {
+		if n, err := strconv.ParseUint(e.Name(), 10, 64); err == nil {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// save stores a generation, whole or not at all.
+func (s *store) save(r record) error {
+	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "generations"), ".new-")
+	if err != nil {
+		return fmt.Errorf("store generation %d: %w", r.Number, err)
+	}
+	defer os.RemoveAll(tmp)
+	r.SHA256 = checksum(r.text)
+	meta, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("store generation %d: %w", r.Number, err)
+	}
+	all := map[string][]byte{"record.json": meta, "ruleset.nft": []byte(r.text)}
+	for name, content := range r.files {
+		if !fs.ValidPath(name) {
+			return fmt.Errorf("store generation %d: %q is no path below the policy's folder", r.Number, name)
+		}
+		all[filepath.Join("files", name)] = content
+	}
+	for name, content := range all {
+		path := filepath.Join(tmp, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("store generation %d: %w", r.Number, err)
+		}
+		if err := writeSync(path, content); err != nil {
+			return fmt.Errorf("store generation %d: %w", r.Number, err)
+		}
+	}
+	if err := syncDir(tmp); err != nil {
+		return fmt.Errorf("store generation %d: %w", r.Number, err)
+	}
+	if err := os.Rename(tmp, s.generation(r.Number)); err != nil {
+		return fmt.Errorf("store generation %d: %w", r.Number, err)
+	}
+	return syncDir(filepath.Join(s.dir, "generations"))
+}
+
+// load reads a generation and checks that its ruleset is the one that was stored.
+func (s *store) load(n uint64) (record, error) {
+	var r record
+	dir := s.generation(n)
+	meta, err := os.ReadFile(filepath.Join(dir, "record.json"))
+	if err != nil {
+		return r, fmt.Errorf("generation %d: %w", n, err)
+	}
+	if err := json.Unmarshal(meta, &r); err != nil {
+		return r, fmt.Errorf("generation %d: %w: record.json: %w", n, ErrDamaged, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "ruleset.nft"))
+	if err != nil {
+		return r, fmt.Errorf("generation %d: %w", n, err)
+	}
+	r.text = string(text)
+	if r.Number != n || checksum(r.text) != r.SHA256 {
+		return r, fmt.Errorf("generation %d: %w: the checksum of ruleset.nft is not the one recorded", n, ErrDamaged)
+	}
+	return r, nil
+}
+
+// remove forgets a generation.
+func (s *store) remove(n uint64) error { return os.RemoveAll(s.generation(n)) }
+
+// prune removes old generations, but none of those in use.
+func (s *store) prune(inUse ...uint64) error {
+	all, err := s.numbers()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range all[:max(0, len(all)-kept)] {
+		if !slices.Contains(inUse, n) {
+			errs = append(errs, s.remove(n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// confirmation is the content of the file "confirmed".
+type confirmation struct {
+	Number uint64 `json:"generation"`
+	SHA256 string `json:"sha256"` // of its ruleset.nft
+}
+
+func (s *store) confirmedPath() string { return filepath.Join(s.dir, "confirmed") }
+
+// confirmed returns which generation was confirmed last, or ErrNoStore.
+func (s *store) confirmed() (confirmation, error) {
+	var c confirmation
+	b, err := os.ReadFile(s.confirmedPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, ErrNoStore
+	}
+	if err != nil {
+		return c, fmt.Errorf("read which generation is confirmed: %w", err)
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("%w: %s: %w", ErrDamaged, s.confirmedPath(), err)
+	}
+	return c, nil
+}
+
+// prepare writes the confirmation of a generation beside the one in use, so
+// that a full disk is found before the kernel is changed.
+func (s *store) prepare(c confirmation) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return writeSync(s.confirmedPath()+".new", b)
+}
+
+// commit makes the prepared confirmation the one in use.
+func (s *store) commit() error {
+	if err := os.Rename(s.confirmedPath()+".new", s.confirmedPath()); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+func writeSync(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,55 @@
+package nft
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Chain is a chain of a table.
+type Chain struct {
+	Name string
+	Base bool // it has a hook: the kernel calls it
+}
+
+// Chains lists the chains of a table. ErrNotExist means that there is no such table.
+func (c *Client) Chains(t Table) ([]Chain, error) {
+	var out []Chain
+	chains, err := list(func(each func(answer) error) error {
+		return c.read.query(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, t.Family, nil, each)
+	}, decodeChain)
+	for _, chain := range chains {
+		if chain.table == t.Name {
+			out = append(out, chain.Chain)
+		}
+	}
+	if err == nil && len(out) == 0 {
+		err = c.exists(t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list chains of table %s: %w", t, err)
+	}
+	return out, nil
+}
+
+// tableChain is a chain with its table: the kernel lists the chains of all tables of a family.
+type tableChain struct {
+	Chain
+	table string
+}
+
+func decodeChain(a answer) (tableChain, error) {
+	var chain tableChain
+	r := reader{b: a.attrs}
+	for r.next() {
+		switch r.typ {
+		case unix.NFTA_CHAIN_TABLE:
+			chain.table = r.string()
+		case unix.NFTA_CHAIN_NAME:
+			chain.Name = r.string()
+		case unix.NFTA_CHAIN_HOOK:
+			chain.Base = true
+		}
+	}
+	return chain, r.err
+}
