@@ -2,10 +2,7 @@ package generation
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io/fs"
-	"time"
 
 	"moonlatch/engine/nft"
 )
@@ -114,19 +111,4 @@ func (c *change) next() (uint64, error) {
 		}
 	}
 	return n + 1, nil
-}
-
-// retry calls fn again while another program changes nf_tables under it.
-func retry(ctx context.Context, fn func() error) error {
-	for {
-		err := fn()
-		if !errors.Is(err, nft.ErrBusy) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w; gave up after: %w", ctx.Err(), err)
-		case <-time.After(lockPoll):
-		}
-	}
 }

@@ -19,7 +19,7 @@ func (m *Manager) Confirm(ctx context.Context) (Generation, error) {
 			return c.confirmAgain(&g)
 		}
 		g = *c.describe(c.trial)
-		return c.confirm(ctx)
+		return c.confirm()
 	})
 	return g, err
 }
@@ -37,7 +37,7 @@ func (c *change) confirmAgain(g *Generation) error {
 	return c.recordConfirmed()
 }
 
-func (c *change) confirm(ctx context.Context) error {
+func (c *change) confirm() error {
 	r, err := c.store.load(c.trial.number)
 	if err != nil {
 		return fmt.Errorf("confirm: %w; nothing was changed", err)
@@ -45,17 +45,26 @@ func (c *change) confirm(ctx context.Context) error {
 	if err := c.store.prepare(confirmation{Number: r.Number, SHA256: r.SHA256}); err != nil {
 		return fmt.Errorf("confirm: %w; nothing was changed", err)
 	}
-	err = retry(ctx, func() error { return c.endLease() })
-	if errors.Is(err, nft.ErrNotExist) {
-		return errors.Join(ErrExpired, c.settle())
-	}
-	if err != nil {
-		return fmt.Errorf("confirm generation %d: %w; it stays on trial", r.Number, err)
+	if err := c.endLease(); err != nil {
+		return c.unconfirmed(err)
 	}
 	if err := c.store.commit(); err != nil {
 		return fmt.Errorf("generation %d is confirmed and in force, but the next boot would not restore it: %w; make room and run moonlatch confirm again", r.Number, err)
 	}
 	return c.store.prune(r.Number)
+}
+
+// unconfirmed tells whether a confirm was refused because the trial is over.
+func (c *change) unconfirmed(refusal error) error {
+	now, err := readKernel(c.nft)
+	if err != nil {
+		return errors.Join(refusal, err)
+	}
+	if now.trial == nil || now.trial.expired() {
+		c.snapshot = now
+		return errors.Join(ErrExpired, c.settle())
+	}
+	return fmt.Errorf("confirm generation %d: %w; it stays on trial", now.trial.number, refusal)
 }
 
 // endLease is the transaction of a confirm: the lease goes, and with it every
@@ -83,7 +92,7 @@ func (m *Manager) Rollback(ctx context.Context) error {
 		if c.trial == nil && (c.confirmed == nil || !c.confirmed.yields) {
 			return ErrNoTrial
 		}
-		return retry(ctx, c.rollback)
+		return c.rollback()
 	})
 }
 
@@ -113,12 +122,15 @@ func (m *Manager) Settle(ctx context.Context) (*Generation, error) {
 			return nil
 		}
 		ended = c.describe(c.trial)
-		return retry(ctx, c.settle)
+		return c.settle()
 	})
 	return ended, err
 }
 
 func (c *change) settle() error {
+	if c.trial == nil {
+		return nil
+	}
 	if c.confirmed == nil || !c.fellOpen() {
 		return c.rollback()
 	}
@@ -138,20 +150,17 @@ func (c *change) fellOpen() bool { return c.describe(c.trial).Fallback == Fallba
 func (m *Manager) Reset(ctx context.Context) ([]uint64, error) {
 	var gone []uint64
 	err := m.locked(ctx, func(c *change) error {
-		return retry(ctx, func() error {
-			gone = nil
-			tx := c.nft.Begin()
-			for _, h := range append([]*held{c.confirmed, c.trial}, c.stale...) {
-				if h != nil {
-					gone = append(gone, h.number)
-					deleteTables(tx, h)
-				}
+		tx := c.nft.Begin()
+		for _, h := range append([]*held{c.confirmed, c.trial}, c.stale...) {
+			if h != nil {
+				gone = append(gone, h.number)
+				deleteTables(tx, h)
 			}
-			if err := tx.Commit(); err != nil {
-				return fmt.Errorf("reset: %w", err)
-			}
-			return nil
-		})
+		}
+		if err := tx.Commit(); err != nil {
+			return fmt.Errorf("reset: %w", err)
+		}
+		return nil
 	})
 	return gone, err
 }

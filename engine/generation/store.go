@@ -70,7 +70,7 @@ func (s *store) numbers() ([]uint64, error) {
 
 // save stores a generation, whole or not at all.
 func (s *store) save(r record) error {
-	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "generations"), ".new-")
+	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "generations"), newPrefix)
 	if err != nil {
 		return fmt.Errorf("store generation %d: %w", r.Number, err)
 	}
@@ -127,11 +127,41 @@ func (s *store) load(n uint64) (record, error) {
 	return r, nil
 }
 
-// remove forgets a generation.
-func (s *store) remove(n uint64) error { return os.RemoveAll(s.generation(n)) }
+// remove forgets a generation. Its folder disappears by one rename, so that a
+// process that dies here leaves no half of it.
+func (s *store) remove(n uint64) error {
+	gone := filepath.Join(s.dir, "generations", fmt.Sprintf("%s%d", gonePrefix, n))
+	if err := os.Rename(s.generation(n), gone); err != nil {
+		return fmt.Errorf("forget generation %d: %w", n, err)
+	}
+	return os.RemoveAll(gone)
+}
+
+// Folders that are not complete yet, and that are being removed.
+const (
+	newPrefix  = ".new-"
+	gonePrefix = ".gone-"
+)
+
+// sweep removes the folders that dead processes left half made or half removed.
+// Only the holder of the lock may: the others' are at work.
+func (s *store) sweep() error {
+	var errs []error
+	for _, prefix := range []string{newPrefix, gonePrefix} {
+		left, err := filepath.Glob(filepath.Join(s.dir, "generations", prefix+"*"))
+		errs = append(errs, err)
+		for _, path := range left {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // prune removes old generations, but none of those in use.
 func (s *store) prune(inUse ...uint64) error {
+	if err := s.sweep(); err != nil {
+		return err
+	}
 	all, err := s.numbers()
 	if err != nil {
 		return err

@@ -1,0 +1,501 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"moonlatch/engine/netns"
+	"moonlatch/engine/netns/netnstest"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
+
+// server is a host with a TCP service on two ports, and a client that tries
+// them through the firewall.
+type server struct {
+	t    *testing.T
+	host *netns.Namespace
+	away *netns.Namespace
+	dir  string
+	m    *Manager
+	nft  *nft.Client
+}
+
+func newServer(t *testing.T) *server {
+	t.Parallel()
+	return newHost(t)
+}
+
+func newHost(t *testing.T) *server {
+	s := &server{t: t, host: netnstest.New(t), away: netnstest.New(t), dir: t.TempDir()}
+	must(t, netns.Veth(s.host, "eth0", s.away, "eth0"))
+	must(t, s.host.AddAddr("eth0", "192.0.2.1/24"))
+	must(t, s.away.AddAddr("eth0", "192.0.2.2/24"))
+	s.in(func() error {
+		for _, addr := range []string{"192.0.2.1:22", "192.0.2.1:80"} {
+			l, err := net.Listen("tcp", addr)
+			must(t, err)
+			t.Cleanup(func() { l.Close() })
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c.Close()
+				}
+			}()
+		}
+		return nil
+	})
+	s.open()
+	return s
+}
+
+// open makes a new Manager on the same state, as another process would.
+func (s *server) open() {
+	s.t.Helper()
+	s.in(func() error {
+		c, err := nft.Open(nft.Config{})
+		must(s.t, err)
+		s.t.Cleanup(func() { c.Close() })
+		s.nft = c
+		s.m, err = Open(Config{NFT: c, Dir: s.dir})
+		must(s.t, err)
+		return nil
+	})
+}
+
+// in runs fn in the host's namespace.
+func (s *server) in(fn func() error) {
+	s.t.Helper()
+	must(s.t, s.host.Do(fn))
+}
+
+// reaches reports whether a new connection to the port succeeds.
+func (s *server) reaches(port string) bool {
+	ok := false
+	s.away.Do(func() error {
+		c, err := net.DialTimeout("tcp", "192.0.2.1:"+port, 150*time.Millisecond)
+		if err == nil {
+			c.Close()
+			ok = true
+		}
+		return nil
+	})
+	return ok
+}
+
+// expect checks which ports a client reaches.
+func (s *server) expect(when string, ssh, web bool) {
+	s.t.Helper()
+	if got := s.reaches("22"); got != ssh {
+		s.t.Errorf("%s: port 22 reached: %v, want %v", when, got, ssh)
+	}
+	if got := s.reaches("80"); got != web {
+		s.t.Errorf("%s: port 80 reached: %v, want %v", when, got, web)
+	}
+}
+
+// apply applies a ruleset that lets the given ports in and nothing else.
+func (s *server) apply(trial time.Duration, fallback Fallback, ports ...uint16) (g Generation, err error) {
+	s.in(func() error {
+		g, err = s.m.Apply(s.t.Context(), Request{
+			Ruleset: only(ports...), Path: "/etc/moonlatch/web.lua", By: "test",
+			Files: map[string][]byte{"web.lua": []byte("-- policy"), "lists/drop.txt": []byte("192.0.2.9\n")}, Confirm: trial, Fallback: fallback,
+		})
+		return nil
+	})
+	return g, err
+}
+
+func (s *server) mustApply(trial time.Duration, fallback Fallback, ports ...uint16) Generation {
+	s.t.Helper()
+	g, err := s.apply(trial, fallback, ports...)
+	must(s.t, err)
+	return g
+}
+
+func (s *server) confirm() (g Generation, err error) {
+	s.in(func() error { g, err = s.m.Confirm(s.t.Context()); return nil })
+	return g, err
+}
+
+func (s *server) mustConfirm() {
+	s.t.Helper()
+	_, err := s.confirm()
+	must(s.t, err)
+}
+
+func (s *server) rollback() (err error) {
+	s.in(func() error { err = s.m.Rollback(s.t.Context()); return nil })
+	return err
+}
+
+func (s *server) state() State {
+	s.t.Helper()
+	var state State
+	s.in(func() (err error) { state, err = s.m.State(); return err })
+	return state
+}
+
+// list is what nft lists of all tables.
+func (s *server) list() string {
+	s.t.Helper()
+	var out []byte
+	s.in(func() (err error) {
+		out, err = s.nft.Output(context.Background(), "list", "ruleset")
+		return err
+	})
+	return string(out)
+}
+
+// waitExpiry waits until a trial of the given length is surely over.
+func waitExpiry(trial time.Duration) { time.Sleep(trial + 300*time.Millisecond) }
+
+func only(ports ...uint16) *ruleset.Ruleset {
+	ranges := make([]ruleset.PortRange, len(ports))
+	for i, p := range ports {
+		ranges[i] = ruleset.PortRange{From: p, To: p}
+	}
+	c := &ruleset.Chain{Name: "input", Hook: "input", Type: "filter", Priority: "filter", Policy: "drop"}
+	if len(ports) > 0 {
+		c.Rules = append(c.Rules, &ruleset.Rule{
+			Name: "ports", Pos: ruleset.Pos{File: "web.lua", Line: 7},
+			Fields: []ruleset.Field{ruleset.Ports{Proto: "tcp", Dir: ruleset.Dst, Ranges: ranges}},
+			Items:  []ruleset.Item{ruleset.Verdict{Kind: "accept"}},
+		})
+	}
+	frames := &ruleset.Chain{Name: "frames", Family: ruleset.Bridge, Hook: "input", Type: "filter", Priority: "0", Policy: "accept"}
+	return &ruleset.Ruleset{Policy: "web.lua", Chains: []*ruleset.Chain{c, frames}}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	long  = time.Minute
+	short = 1200 * time.Millisecond
+)
+
+// TestFirstTrial locks everybody out with nothing confirmed before.
+func TestFirstTrial(t *testing.T) {
+	s := newServer(t)
+	s.expect("before", true, true)
+	s.mustApply(short, FallbackPrevious)
+	s.expect("locked out", false, false)
+	waitExpiry(short)
+	s.expect("after the lease", true, true)
+	if st := s.state(); !st.Expired || st.InForce() != nil {
+		t.Errorf("state after the lease: %+v", st)
+	}
+	s.in(func() error {
+		g, err := s.m.Settle(t.Context())
+		must(t, err)
+		if g == nil || g.Number != 1 {
+			t.Errorf("settled %+v, want generation 1", g)
+		}
+		return nil
+	})
+	if l := s.list(); l != "" {
+		t.Errorf("left behind:\n%s", l)
+	}
+}
+
+// TestExpiryFallsBack lets a lock-out expire over a confirmed generation.
+func TestExpiryFallsBack(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.expect("confirmed", true, false)
+	before := s.list()
+	s.mustApply(short, FallbackPrevious, 80)
+	s.expect("on trial", false, true)
+	waitExpiry(short)
+	s.expect("after the lease, with nobody acting", true, false)
+	if g, err := s.confirm(); !errors.Is(err, ErrExpired) {
+		t.Errorf("confirm after the lease: %+v, %v; want ErrExpired", g, err)
+	}
+	s.expect("after the refused confirm", true, false)
+	if after := s.list(); blank(after) != blank(before) {
+		t.Errorf("the confirmed generation is not as it was:\n%s\nbefore:\n%s", after, before)
+	}
+	if g, err := s.m.Stored(); err != nil || g.Number != 1 {
+		t.Errorf("stored as confirmed: %+v, %v; want generation 1", g, err)
+	}
+}
+
+// blank takes out what differs between two listings of the same rules.
+func blank(list string) string {
+	fields := strings.Fields(list)
+	for i := range fields {
+		if i > 0 && (fields[i-1] == "packets" || fields[i-1] == "bytes") {
+			fields[i] = "N"
+		}
+	}
+	return strings.Join(fields, " ")
+}
+
+// TestConfirm checks that nothing of a trial stays behind a confirm: no lease, no
+// other generation, not one instruction more on a packet's path.
+func TestConfirm(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.mustApply(short, FallbackPrevious, 80)
+	s.mustConfirm()
+	waitExpiry(short)
+	s.expect("long after the lease would have ended", false, true)
+	l := s.list()
+	for _, trace := range []string{ruleset.LeaseComment, ruleset.YieldComment, "set lease", "set yield", "moonlatch_1 "} {
+		if strings.Contains(l, trace) {
+			t.Errorf("%q is left behind in\n%s", trace, l)
+		}
+	}
+	if _, err := s.confirm(); !errors.Is(err, ErrNoTrial) {
+		t.Errorf("confirm with nothing on trial: %v, want ErrNoTrial", err)
+	}
+	if err := s.rollback(); !errors.Is(err, ErrNoTrial) {
+		t.Errorf("roll back with nothing on trial: %v, want ErrNoTrial", err)
+	}
+}
+
+func TestRollback(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	before := s.list()
+	s.mustApply(long, FallbackPrevious, 80)
+	must(t, s.rollback())
+	s.expect("rolled back", true, false)
+	if after := s.list(); blank(after) != blank(before) {
+		t.Errorf("the confirmed generation is not as it was:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// TestSecondApply replaces a trial by another, whose fallback is the first one's.
+func TestSecondApply(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.mustApply(short, FallbackPrevious)
+	g := s.mustApply(2*short, FallbackOpen, 80)
+	if g.Number != 3 || g.Fallback != FallbackPrevious {
+		t.Errorf("second trial: %+v; want generation 3 with the first fallback", g)
+	}
+	s.expect("second trial", false, true)
+	waitExpiry(short)
+	s.expect("after the first lease would have ended", false, true)
+	time.Sleep(short)
+	s.expect("after the second lease", true, false)
+	if l := s.list(); strings.Contains(l, "moonlatch_2 ") {
+		t.Errorf("the replaced trial is left behind:\n%s", l)
+	}
+}
+
+// TestFallbackOpen opens the firewall when the trial is not confirmed, until
+// somebody brings the confirmed generation back.
+func TestFallbackOpen(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.mustApply(short, FallbackOpen)
+	waitExpiry(short)
+	s.expect("after the lease", true, true)
+	s.in(func() error { _, err := s.m.Settle(t.Context()); return err })
+	s.expect("cleared away", true, true)
+	if st := s.state(); !st.Aside || st.InForce() != nil {
+		t.Errorf("state: %+v; want the confirmed generation aside", st)
+	}
+	must(t, s.rollback())
+	s.expect("brought back", true, false)
+}
+
+// TestFailedApply gives the kernel a ruleset that it refuses, during a trial.
+func TestFailedApply(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.mustApply(short, FallbackPrevious, 80)
+	before := s.list()
+	bad := only(22)
+	bad.Chains[0].Rules[0].Items = []ruleset.Item{ruleset.Text("masquerade")} // nft -c accepts it here
+	s.in(func() error {
+		_, err := s.m.Apply(t.Context(), Request{Ruleset: bad, Confirm: long, Fallback: FallbackPrevious})
+		var mistake *ruleset.Error
+		if !errors.As(err, &mistake) || mistake.Pos.String() != "web.lua:7" {
+			t.Errorf("error %v; want one at web.lua:7", err)
+		}
+		return nil
+	})
+	if after := s.list(); len(strings.Fields(after)) != len(strings.Fields(before)) {
+		t.Errorf("the refused apply changed something:\n%s\nbefore:\n%s", after, before)
+	}
+	s.expect("the first trial goes on", false, true)
+	waitExpiry(short)
+	s.expect("and ends on time", true, false)
+	if n, err := s.m.store.numbers(); err != nil || len(n) != 2 {
+		t.Errorf("stored generations %v, %v; want 1 and 2", n, err)
+	}
+}
+
+// TestBadRequests are refused before anything changes.
+func TestBadRequests(t *testing.T) {
+	s := newServer(t)
+	for _, d := range []time.Duration{0, -time.Second, time.Millisecond, 1000 * time.Hour} {
+		if _, err := s.apply(d, FallbackPrevious); err == nil {
+			t.Errorf("a trial of %s was applied", d)
+		}
+	}
+	if l := s.list(); l != "" {
+		t.Errorf("something was changed:\n%s", l)
+	}
+	if _, err := ParseFallback("prevous"); err == nil || !strings.Contains(err.Error(), `did you mean "previous"`) {
+		t.Errorf("ParseFallback: %v", err)
+	}
+}
+
+// TestRestore brings the confirmed generation back after a reboot, and only it.
+func TestRestore(t *testing.T) {
+	s := newServer(t)
+	restore := func() (g Generation, err error) {
+		s.in(func() error { g, err = s.m.Restore(t.Context()); return nil })
+		return g, err
+	}
+	if _, err := restore(); !errors.Is(err, ErrNoStore) {
+		t.Errorf("restore of nothing: %v, want ErrNoStore", err)
+	}
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.mustApply(long, FallbackPrevious, 80)
+	s.reboot()
+	s.expect("rebooted", true, true)
+	if g, err := restore(); err != nil || g.Number != 1 || g.By != "test" {
+		t.Fatalf("restored %+v, %v; want generation 1", g, err)
+	}
+	s.expect("restored", true, false)
+	files := s.m.Files(1)
+	if b, err := fs.ReadFile(files, "lists/drop.txt"); err != nil || string(b) != "192.0.2.9\n" {
+		t.Errorf("stored file: %q, %v", b, err)
+	}
+	s.reboot()
+	path := filepath.Join(s.dir, "generations", "1", "ruleset.nft")
+	must(t, os.WriteFile(path, []byte("table inet moonlatch_1 { }\n"), 0o600))
+	if _, err := restore(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("restore of a damaged generation: %v, want ErrDamaged", err)
+	}
+	if l := s.list(); l != "" {
+		t.Errorf("something was loaded:\n%s", l)
+	}
+}
+
+// reboot forgets the kernel's tables and opens a new Manager.
+func (s *server) reboot() {
+	s.in(func() error { return s.nft.Run(context.Background(), []byte("flush ruleset\n")) })
+	s.open()
+}
+
+// TestConfirmedButNotStored is a process that died between the kernel's confirm
+// and the store's.
+func TestConfirmedButNotStored(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	old, err := os.ReadFile(s.m.store.confirmedPath())
+	must(t, err)
+	s.mustApply(long, FallbackPrevious, 80)
+	s.mustConfirm()
+	for _, finish := range []func() (Generation, error){
+		s.confirm,
+		func() (g Generation, err error) {
+			s.in(func() error { g, err = s.m.Restore(t.Context()); return nil })
+			return g, err
+		},
+	} {
+		must(t, os.WriteFile(s.m.store.confirmedPath(), old, 0o600))
+		s.open()
+		if g, err := finish(); err != nil || g.Number != 2 {
+			t.Errorf("finished %+v, %v; want generation 2", g, err)
+		}
+		if g, err := s.m.Stored(); err != nil || g.Number != 2 {
+			t.Errorf("stored %+v, %v; want generation 2", g, err)
+		}
+	}
+}
+
+// TestConfirmNeedsTheStore finds the state directory unusable before the kernel
+// is changed.
+func TestConfirmNeedsTheStore(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(short, FallbackPrevious, 22)
+	must(t, os.Mkdir(s.m.store.confirmedPath()+".new", 0o700)) // even root cannot write a folder
+	if _, err := s.confirm(); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("confirm: %v", err)
+	}
+	if st := s.state(); st.Trial == nil {
+		t.Errorf("state: %+v; want the trial to go on", st)
+	}
+}
+
+// TestPrune keeps the store from growing without end, and what is in use in it.
+func TestPrune(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	for range kept + 3 {
+		s.mustApply(long, FallbackPrevious, 22)
+	}
+	s.mustConfirm()
+	n, err := s.m.store.numbers()
+	must(t, err)
+	if len(n) > kept+1 || n[len(n)-1] != kept+4 {
+		t.Errorf("stored generations: %v", n)
+	}
+}
+
+// TestLock has one process wait for another, within its time.
+func TestLock(t *testing.T) {
+	s := newServer(t)
+	lock, err := s.m.store.lock(t.Context())
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := s.m.Confirm(ctx); !errors.Is(err, ErrBusy) {
+		t.Errorf("confirm while the lock is held: %v, want ErrBusy", err)
+	}
+	lock.Close()
+	if _, err := s.confirm(); !errors.Is(err, ErrNoTrial) {
+		t.Errorf("confirm after the lock: %v, want ErrNoTrial", err)
+	}
+}
+
+func TestReset(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious)
+	s.mustConfirm()
+	s.mustApply(long, FallbackPrevious)
+	s.in(func() error {
+		gone, err := s.m.Reset(t.Context())
+		if err != nil || len(gone) != 2 {
+			t.Errorf("reset: %v, %v; want two generations gone", gone, err)
+		}
+		return nil
+	})
+	s.expect("reset", true, true)
+	if l := s.list(); l != "" {
+		t.Errorf("left behind:\n%s", l)
+	}
+}
