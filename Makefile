@@ -1,0 +1,43 @@
+# Each target does all of its own set-up.
+#
+#   make demo    see a scan blocked and a lock-out undone: no root, no risk
+#   make test    every test, those of the kernel in private namespaces
+#   make build   bin/moonlatch, static
+#   make lint    gofmt, go vet, staticcheck, go mod tidy
+#   make bench   the Go benchmarks, with allocations
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+STAMP   := github.com/prometheus/common/version
+LDFLAGS := -s -w -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(COMMIT)
+
+.PHONY: build demo test race lint bench clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch ./cmd/moonlatch
+
+demo: build
+	@.ci/tools nft nmap?
+	@bin/moonlatch demo
+
+test:
+	@.ci/tools nft ip nmap promtool
+	$(GO) test ./...
+
+race:
+	@.ci/tools nft ip nmap promtool gcc
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+bench:
+	@.ci/tools nft
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin
