@@ -1,0 +1,126 @@
+package nft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Tx gathers operations that Commit sends as one kernel transaction: all of them happen, at once, or none. The
+// operations see what those before them in the same transaction did. A Tx is for one goroutine and one Commit.
+//
+// What cannot be encoded, such as an IPv6 address for a set of IPv4 addresses, or a set that does not exist, is
+// reported by Commit, which then sends nothing.
+type Tx struct {
+	c     *Client
+	w     writer
+	ops   []op // the operation of each message; a message's sequence number is its place here
+	sets  map[setName]SetInfo
+	err   error
+	spent bool
+}
+
+// An op is what a message is for, told if the kernel refuses it.
+type op struct {
+	what  string
+	start int  // of its message in the buffer
+	addrs bool // its elements are addresses
+}
+
+type setName struct {
+	table Table
+	set   string
+}
+
+// Begin starts an empty transaction. One that is not committed costs nothing and needs no cleaning up.
+func (c *Client) Begin() *Tx {
+	tx := &Tx{c: c, sets: make(map[setName]SetInfo)}
+	tx.batch(unix.NFNL_MSG_BATCH_BEGIN, "begin transaction")
+	return tx
+}
+
+// message starts a message for an operation.
+func (tx *Tx) message(typ, flags uint16, t Table, o op) {
+	o.start = tx.w.begin(message(typ), flags, uint32(len(tx.ops)), t.Family, 0)
+	tx.ops = append(tx.ops, o)
+}
+
+// end ends the message that was started last.
+func (tx *Tx) end() { tx.w.end(tx.ops[len(tx.ops)-1].start) }
+
+// batch writes the message that a transaction begins or ends with.
+func (tx *Tx) batch(typ uint16, what string) {
+	start := tx.w.begin(typ, 0, uint32(len(tx.ops)), unix.NFPROTO_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
+	tx.ops = append(tx.ops, op{what: what, start: start})
+	tx.end()
+}
+
+func (tx *Tx) fail(what string, err error) {
+	if tx.err == nil {
+		tx.err = fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+// FlushSet deletes all elements of a set. While the kernel is enlarging a hash set, it may miss some: read back what matters.
+func (tx *Tx) FlushSet(t Table, set string) {
+	tx.message(unix.NFT_MSG_DELSETELEM, 0, t, op{what: fmt.Sprintf("flush set %s in table %s", set, t)})
+	tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
+	tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, set)
+	tx.end()
+}
+
+// DeleteSet deletes a set with its elements. One that a rule uses fails the transaction with ErrBusy.
+func (tx *Tx) DeleteSet(t Table, set string) {
+	tx.message(unix.NFT_MSG_DELSET, 0, t, op{what: fmt.Sprintf("delete set %s in table %s", set, t)})
+	tx.w.string(unix.NFTA_SET_TABLE, t.Name)
+	tx.w.string(unix.NFTA_SET_NAME, set)
+	tx.end()
+}
+
+// DeleteRule deletes the rule that has the handle, see [Client.Rules].
+func (tx *Tx) DeleteRule(t Table, chain string, handle uint64) {
+	what := fmt.Sprintf("delete rule %d from chain %s in table %s", handle, chain, t)
+	tx.message(unix.NFT_MSG_DELRULE, 0, t, op{what: what})
+	tx.w.string(unix.NFTA_RULE_TABLE, t.Name)
+	tx.w.string(unix.NFTA_RULE_CHAIN, chain)
+	tx.w.uint64(unix.NFTA_RULE_HANDLE, handle)
+	tx.end()
+}
+
+// DeleteTable deletes a table with all that is in it.
+func (tx *Tx) DeleteTable(t Table) {
+	tx.message(unix.NFT_MSG_DELTABLE, 0, t, op{what: fmt.Sprintf("delete table %s", t)})
+	tx.w.string(unix.NFTA_TABLE_NAME, t.Name)
+	tx.end()
+}
+
+// Commit sends the operations as one kernel transaction and returns when it is in force. An error means that
+// nothing changed; it names the operation, and the element on kernels that tell. A Tx without operations does nothing.
+//
+// The kernel takes a transaction in one piece, whose size is limited by net.core.wmem_max for processes that have
+// CAP_NET_ADMIN only in a user namespace (8 MiB by default, some 250,000 hosts with a timeout), and is not for others.
+// Commit returns ErrTooBig beyond that.
+func (tx *Tx) Commit() error {
+	switch {
+	case tx.spent:
+		return errors.New("commit: the transaction was committed before")
+	case tx.err != nil:
+		return tx.err
+	}
+	tx.spent = true
+	last := len(tx.ops) - 1
+	if last == 0 {
+		return nil
+	}
+	tx.acknowledge(tx.ops[last].start)
+	tx.batch(unix.NFNL_MSG_BATCH_END, "end transaction")
+	return tx.c.write.transact(tx, uint32(last))
+}
+
+// acknowledge asks the kernel to answer the message at start even if it is fine, so that silence is never success.
+func (tx *Tx) acknowledge(start int) {
+	flags := tx.w.b[start+6:] // linux/netlink.h: struct nlmsghdr, nlmsg_flags
+	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
+}
