@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,12 +45,51 @@ func (s *State) explain(err error) *Error {
 	if !ok {
 		return &Error{Msg: err.Error(), cause: err}
 	}
-	e := s.position(describe(api.Object))
+	msg := message(api.Object)
+	e := s.position(msg)
+	if s.raised != nil && msg == s.raised.Error() {
+		e = s.raised // it knows the column
+	}
 	e.Traceback = trimTraceback(api.StackTrace)
+	if len(s.loading) == 0 {
+		e.Traceback = strings.Replace(e.Traceback, "in main chunk", "in handler", 1)
+	}
 	if e.File == "" {
 		e.File, e.Line = s.firstFrame(e.Traceback)
 	}
+	e.Msg = s.plainer(e)
 	return e
+}
+
+// plainer says in the words of Lua what gopher-lua says in its own.
+func (s *State) plainer(e *Error) string {
+	if rest, ok := strings.CutPrefix(e.Msg, "attempt to index a non-table object("); ok {
+		kind, key, _ := strings.Cut(rest, ")")
+		return "attempt to index a " + kind + " value" + key
+	}
+	if e.Msg == "attempt to call a non-function object" {
+		names := callsOn(s.chunks[e.File], e.Line)
+		slices.Sort(names)
+		return fmt.Sprintf("attempt to call what is not a function: %s", strings.Join(slices.Compact(names), " or "))
+	}
+	return e.Msg
+}
+
+// callsOn are the names of what a line of the source calls.
+func callsOn(proto *lua.FunctionProto, line int) []string {
+	if proto == nil {
+		return nil
+	}
+	var names []string
+	for _, call := range proto.DbgCalls {
+		if proto.DbgSourcePositions[call.Pc] == line {
+			names = append(names, call.Name)
+		}
+	}
+	for _, p := range proto.FunctionPrototypes {
+		names = append(names, callsOn(p, line)...)
+	}
+	return names
 }
 
 // position splits the "file:line: " that gopher-lua puts before a message off it.
@@ -77,20 +117,19 @@ func (s *State) firstFrame(traceback string) (string, int) {
 	return "", 0
 }
 
-// trimTraceback drops the header, the indentation and gopher-lua's own last frame.
+// trimTraceback drops the header, the indentation, gopher-lua's own last frame
+// and the functions that stand for operators.
 func trimTraceback(trace string) string {
 	var b strings.Builder
 	for line := range strings.Lines(trace) {
 		line = strings.TrimSpace(line)
 		switch line {
-		case "", "stack traceback:", "[G]: ?":
+		case "", "stack traceback:", "[G]: ?",
+			"[G]: in function '" + opConcat + "'", "[G]: in function '" + opAssign + "'", "[G]: in function '" + opKey + "'":
 		default:
-			b.WriteString(line)
+			b.WriteString(strings.TrimPrefix(line, "[G]: "))
 			b.WriteByte('\n')
 		}
 	}
 	return b.String()
 }
-
-// describe is the text of an error value.
-func describe(v lua.LValue) string { return v.String() }

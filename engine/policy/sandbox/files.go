@@ -1,15 +1,10 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"slices"
-	"strings"
-
-	lua "github.com/yuin/gopher-lua"
 )
 
 const maxFile = 64 << 20 // bytes of a data file
@@ -63,41 +58,3 @@ func readRegular(files fs.FS, name string) ([]byte, error) {
 // Files returns everything that was read so far, by name: sources and data. A
 // sandbox over exactly these files runs the very same policy.
 func (s *State) Files() map[string][]byte { return maps.Clone(s.files) }
-
-// Provide makes require(name) return module.
-func (s *State) Provide(name string, module lua.LValue) { s.provided[name] = module }
-
-// require returns a provided module, or runs NAME.lua of the policy's folder once.
-func (s *State) require(L *lua.LState) int {
-	name := L.CheckString(1)
-	for _, known := range []map[string]lua.LValue{s.provided, s.modules} {
-		if m, ok := known[name]; ok {
-			L.Push(m)
-			return 1
-		}
-	}
-	if slices.Contains(s.loading, name) {
-		L.RaiseError("cyclic require: %s", strings.Join(append(s.loading, name), " -> "))
-	}
-	file := strings.ReplaceAll(name, ".", "/") + ".lua"
-	src, err := s.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		L.RaiseError("no module %q: there is no file %s in the policy's folder", name, file)
-	} else if err != nil {
-		L.RaiseError("module %q: %v", name, err)
-	}
-	fn, err := s.Load(file, src)
-	if err != nil {
-		L.Error(lua.LString(err.Error()), 0)
-	}
-	s.loading = append(s.loading, name)
-	defer func() { s.loading = s.loading[:len(s.loading)-1] }()
-	L.Push(fn)
-	L.Call(0, 1)
-	s.modules[name] = L.Get(-1)
-	if s.modules[name] == lua.LNil {
-		s.modules[name] = lua.LTrue
-	}
-	L.Push(s.modules[name])
-	return 1
-}

@@ -65,10 +65,12 @@ type State struct {
 	broken  error // gopher-lua itself failed: nothing can run any more
 
 	provided map[string]lua.LValue
-	modules  map[string]lua.LValue
-	loading  []string
+	modules  map[string]lua.LValue // files that ran, by module name
+	loading  []string              // modules that run now, the entry first; empty after the load
 	files    map[string][]byte
-	chunks   map[string]bool // names of the files that were compiled
+	chunks   map[string]*lua.FunctionProto // code by file; nil if it could not be compiled
+	sealed   map[*lua.LTable]*lua.LTable   // views and what they show
+	raised   *Error                        // the last error of a file, as it went into Lua
 }
 
 // limitArrays lowers how far an integer key can stretch the array part of a
@@ -85,7 +87,8 @@ func New(cfg Config) *State {
 		provided: map[string]lua.LValue{},
 		modules:  map[string]lua.LValue{},
 		files:    map[string][]byte{},
-		chunks:   map[string]bool{},
+		chunks:   map[string]*lua.FunctionProto{},
+		sealed:   map[*lua.LTable]*lua.LTable{},
 	}
 	s.lua = lua.NewState(lua.Options{
 		SkipOpenLibs:     true,
@@ -115,6 +118,8 @@ func (s *State) Run(entry string) error {
 	if err != nil {
 		return err
 	}
+	s.loading = []string{moduleName(entry)}
+	defer func() { s.loading = nil }()
 	s.meter.arm(s.cfg.LoadBudget, s.cfg.LoadDeadline)
 	_, err = s.guarded(fn, 0, nil)
 	return err

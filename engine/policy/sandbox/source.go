@@ -2,38 +2,88 @@ package sandbox
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+	"github.com/yuin/gopher-lua/ast"
 	"github.com/yuin/gopher-lua/parse"
 )
 
 // Load compiles a source text without running it. The name is the file in error
 // messages. The error is an *Error.
 func (s *State) Load(name string, source []byte) (*lua.LFunction, error) {
-	s.chunks[name] = true
+	s.chunks[name] = nil
+	if len(source) > maxSource {
+		return nil, &Error{File: name, Msg: fmt.Sprintf("longer than %d KiB; keep long lists in a file and name it with file =", maxSource>>10)}
+	}
+	if bytes.HasPrefix(source, []byte("#")) {
+		source = append([]byte("--"), source...) // the line that names the interpreter
+	}
 	chunk, err := parse.Parse(bytes.NewReader(source), name)
 	if err != nil {
-		return nil, syntaxError(name, err)
+		return nil, syntaxError(name, source, err)
 	}
-	proto, err := lua.Compile(chunk, name)
+	if err := s.check(name, chunk); err != nil {
+		return nil, err
+	}
+	proto, err := compile(name, chunk)
 	if err != nil {
-		return nil, compileError(name, err)
+		return nil, err
 	}
+	s.chunks[name] = proto
 	return s.lua.NewFunctionFromProto(proto), nil
 }
 
-func syntaxError(name string, err error) *Error {
-	e := &Error{File: name, Msg: err.Error()}
-	if p, ok := err.(*parse.Error); ok {
-		e.Line, e.Column, e.Msg = max(p.Pos.Line, 0), p.Pos.Column, p.Message
+// compile turns a panic of the compiler into an error: it has some for trees
+// that it does not expect.
+func compile(name string, chunk []ast.Stmt) (proto *lua.FunctionProto, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &Error{File: name, Msg: fmt.Sprintf("cannot be compiled: %v", r)}
+		}
+	}()
+	proto, err = lua.Compile(chunk, name)
+	if err != nil {
+		return nil, compileError(name, err)
+	}
+	return proto, verify(proto)
+}
+
+// verify refuses code whose numbers did not fit into its instructions, which
+// gopher-lua cuts off without a word.
+func verify(proto *lua.FunctionProto) error {
+	const maxJump, maxUpvalues = 1<<17 - 1, 1<<8 - 1
+	if len(proto.Code) > maxJump || len(proto.DbgUpvalues) > maxUpvalues {
+		return &Error{File: proto.SourceName, Line: proto.LineDefined, Msg: "function is too large: split it"}
+	}
+	for _, p := range proto.FunctionPrototypes {
+		if err := verify(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syntaxError(name string, source []byte, err error) *Error {
+	p, ok := err.(*parse.Error)
+	if !ok {
+		return &Error{File: name, Msg: err.Error()}
+	}
+	e := &Error{File: name, Line: p.Pos.Line, Column: p.Pos.Column, Msg: strings.TrimSpace(p.Message)}
+	if p.Pos.Line == parse.EOF {
+		e.Line, e.Column = 1+bytes.Count(bytes.TrimSpace(source), []byte("\n")), 0
+		e.Msg += " at the end of the file"
+	} else if p.Token != "" {
+		e.Msg += fmt.Sprintf(" near %q", p.Token)
 	}
 	return e
 }
 
 func compileError(name string, err error) *Error {
-	e := &Error{File: name, Msg: err.Error()}
-	if c, ok := err.(*lua.CompileError); ok {
-		e.Line, e.Msg = c.Line, c.Message
+	c, ok := err.(*lua.CompileError)
+	if !ok {
+		return &Error{File: name, Msg: err.Error()}
 	}
-	return e
+	return &Error{File: name, Line: c.Line, Msg: c.Message}
 }

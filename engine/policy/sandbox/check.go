@@ -1,0 +1,116 @@
+package sandbox
+
+import (
+	"fmt"
+	"strconv"
+
+	lua "github.com/yuin/gopher-lua"
+	"github.com/yuin/gopher-lua/ast"
+)
+
+const (
+	maxSource    = 256 << 10 // bytes of a source file
+	maxDepth     = 200       // levels of a syntax tree
+	maxList      = 25_000    // items of a list written out; gopher-lua loses those over 25,550
+	maxConstants = 26_000    // of one function; compiling takes time with their square
+)
+
+// checker walks the syntax tree of a file once, before it is compiled: it
+// enforces the limits, resolves every name, and replaces the operators that
+// have no bound of their own. It keeps the first error.
+type checker struct {
+	file    string
+	globals *lua.LTable
+	depth   int
+	scope   *scope
+	err     *Error
+}
+
+// scope holds the names of a block. The outermost one of a function also counts
+// the constants.
+type scope struct {
+	outer     *scope
+	names     []string
+	constants map[string]bool // nil in an inner block
+}
+
+// check checks and rewrites the statements of a file.
+func (s *State) check(file string, stmts []ast.Stmt) error {
+	c := &checker{file: file, globals: s.lua.G.Global}
+	c.scope = &scope{constants: map[string]bool{}}
+	c.stmts(stmts)
+	if c.err != nil {
+		return c.err
+	}
+	return nil
+}
+
+func (c *checker) fail(at ast.PositionHolder, format string, args ...any) {
+	if c.err == nil {
+		c.err = &Error{File: c.file, Line: at.Line(), Msg: fmt.Sprintf(format, args...)}
+	}
+}
+
+// enter counts a level of the tree, and says whether to go on into it.
+func (c *checker) enter(at ast.PositionHolder) bool {
+	if c.depth++; c.depth > maxDepth {
+		c.fail(at, "nested too deeply (more than %d levels)", maxDepth)
+	}
+	return c.err == nil
+}
+
+func (c *checker) leave() { c.depth-- }
+
+func (c *checker) open() { c.scope = &scope{outer: c.scope} }
+
+func (c *checker) close() { c.scope = c.scope.outer }
+
+func (c *checker) declare(names ...string) { c.scope.names = append(c.scope.names, names...) }
+
+func (c *checker) isLocal(name string) bool {
+	for s := c.scope; s != nil; s = s.outer {
+		for _, n := range s.names {
+			if n == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// resolve reports a name that is neither a local nor a global.
+func (c *checker) resolve(id *ast.IdentExpr) {
+	if c.isLocal(id.Value) || c.globals.RawGetString(id.Value) != lua.LNil {
+		return
+	}
+	known := keys(c.globals)
+	for s := c.scope; s != nil; s = s.outer {
+		known = append(known, s.names...)
+	}
+	c.fail(id, "%s", undefined(id.Value, known))
+}
+
+// constant counts a constant of the current function.
+func (c *checker) constant(at ast.PositionHolder, value string) {
+	s := c.scope
+	for s.constants == nil {
+		s = s.outer
+	}
+	s.constants[value] = true
+	if len(s.constants) > maxConstants {
+		c.fail(at, "more than %d different strings and numbers in one function; keep long lists in a file and name it with file =", maxConstants)
+	}
+}
+
+// number refuses what gopher-lua would read as nan or, silently, as octal.
+func (c *checker) number(n *ast.NumberExpr) {
+	c.constant(n, n.Value)
+	if len(n.Value) > 1 && n.Value[0] == '0' && '0' <= n.Value[1] && n.Value[1] <= '9' {
+		c.fail(n, "the number %s starts with 0 and would be read as octal", n.Value)
+	}
+	if _, err := strconv.ParseInt(n.Value, 0, 64); err != nil {
+		if _, err := strconv.ParseFloat(n.Value, 64); err != nil {
+			c.fail(n, "malformed number %s", n.Value)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/yuin/gopher-lua/ast"
+)
+
+// guarded is a call of one of the functions in operators.go.
+func guarded(name string, at ast.PositionHolder, args ...ast.Expr) *ast.FuncCallExpr {
+	fn := &ast.IdentExpr{Value: name}
+	call := &ast.FuncCallExpr{Func: fn, Args: args}
+	for _, node := range []ast.PositionHolder{fn, call} {
+		node.SetLine(at.Line())
+		node.SetLastLine(at.LastLine())
+	}
+	call.AdjustRet = true
+	single(args[len(args)-1])
+	return call
+}
+
+// single cuts an expression to one value.
+func single(e ast.Expr) {
+	switch e := e.(type) {
+	case *ast.FuncCallExpr:
+		e.AdjustRet = true
+	case *ast.Comma3Expr:
+		e.AdjustRet = true
+	}
+}
+
+// flattenConcat lists the operands of a .. b .. c.
+func flattenConcat(ex *ast.StringConcatOpExpr) []ast.Expr {
+	operands := []ast.Expr{ex.Lhs}
+	for {
+		next, ok := ex.Rhs.(*ast.StringConcatOpExpr)
+		if !ok {
+			return append(operands, ex.Rhs)
+		}
+		operands = append(operands, next.Lhs)
+		ex = next
+	}
+}
+
+func guardConcat(ex *ast.StringConcatOpExpr, operands []ast.Expr) ast.Expr {
+	return guarded(opConcat, ex, operands...)
+}
+
+// guardKey guards the key of a table constructor.
+func guardKey(key ast.Expr) ast.Expr {
+	if isName(key) {
+		return key
+	}
+	return guarded(opKey, key, key)
+}
+
+// isName says whether a key is a string that stands in the source: it can
+// never be an index of an array.
+func isName(key ast.Expr) bool {
+	_, ok := key.(*ast.StringExpr)
+	return ok
+}
+
+func isComputed(target ast.Expr) bool {
+	t, ok := target.(*ast.AttrGetExpr)
+	return ok && !isName(t.Key)
+}
+
+// guardAssignment replaces t[k] = v by a call. It also keeps calls away from
+// gopher-lua's compiler in two forms of assignment, s = (f(s)) and s, t = f(s), 1:
+// when s is the last parameter, those load f into s before they pass s on.
+func guardAssignment(st *ast.AssignStmt) ast.Stmt {
+	if len(st.Lhs) == 1 && len(st.Rhs) == 1 {
+		return assign(st.Lhs[0], st.Rhs[0])
+	}
+	guard := slices.ContainsFunc(st.Lhs, isComputed) || slices.ContainsFunc(st.Rhs, isCall)
+	if !guard {
+		return st
+	}
+	return assignAll(st)
+}
+
+func isCall(e ast.Expr) bool {
+	_, ok := e.(*ast.FuncCallExpr)
+	return ok
+}
+
+// assign assigns one value to one target.
+func assign(target, value ast.Expr) ast.Stmt {
+	if call, ok := value.(*ast.FuncCallExpr); ok {
+		call.AdjustRet = false // a single target takes a single value anyway
+	}
+	if t, ok := target.(*ast.AttrGetExpr); ok && isComputed(t) {
+		call := &ast.FuncCallStmt{Expr: guarded(opAssign, t, t.Object, t.Key, value)}
+		call.SetLine(t.Line())
+		call.SetLastLine(t.LastLine())
+		return call
+	}
+	st := &ast.AssignStmt{Lhs: []ast.Expr{target}, Rhs: []ast.Expr{value}}
+	st.SetLine(target.Line())
+	st.SetLastLine(target.LastLine())
+	return st
+}
+
+// assignAll turns a[i], b = x, y into
+//
+//	do local o1, k1 = a, i; local v1, v2 = x, y; b = v2; o1[k1] = v1 end
+//
+// so that all expressions still come before the first assignment.
+func assignAll(st *ast.AssignStmt) ast.Stmt {
+	places := &ast.LocalAssignStmt{}
+	values := &ast.LocalAssignStmt{Exprs: st.Rhs}
+	hide := func(to *ast.LocalAssignStmt, e ast.PositionHolder) *ast.IdentExpr {
+		id := &ast.IdentExpr{Value: fmt.Sprintf("(%d)", len(places.Names)+len(values.Names))}
+		id.SetLine(e.Line())
+		id.SetLastLine(e.LastLine())
+		to.Names = append(to.Names, id.Value)
+		return id
+	}
+	for _, target := range st.Lhs {
+		if t, ok := target.(*ast.AttrGetExpr); ok {
+			for _, e := range []*ast.Expr{&t.Object, &t.Key} {
+				if isName(*e) {
+					continue
+				}
+				single(*e)
+				places.Exprs = append(places.Exprs, *e)
+				*e = hide(places, *e)
+			}
+		}
+	}
+	body := []ast.Stmt{places, values}
+	var assigns []ast.Stmt
+	for _, target := range st.Lhs {
+		assigns = append([]ast.Stmt{assign(target, hide(values, target))}, assigns...)
+	}
+	do := &ast.DoBlockStmt{Stmts: append(body, assigns...)}
+	for _, node := range []ast.PositionHolder{places, values, do} {
+		node.SetLine(st.Line())
+		node.SetLastLine(st.LastLine())
+	}
+	return do
+}
