@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"moonlatch/engine"
+	"moonlatch/engine/control"
+)
+
+// The default places, as the Filesystem Hierarchy Standard has them.
+const (
+	defaultState  = "/var/lib/moonlatch"
+	defaultSocket = "/run/moonlatch/control.sock"
+)
+
+// app is one run of the command: its flags and where it writes.
+type app struct {
+	out, err io.Writer
+	state    string
+	socket   string
+	output   string
+	verbose  bool
+}
+
+// command is the root of the command tree.
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "moonlatch",
+		Short: "A host firewall scripted in Lua that cannot lock its owner out",
+		Long: `Moonlatch runs your firewall from a Lua policy. A new policy is on trial until you
+confirm it: if you do not, because it locked you out, the kernel itself brings
+the old one back, even with every Moonlatch process dead.
+
+Try it first, without root and without risk:   moonlatch demo
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
+5 not permitted, 6 differences found, 7 rolled back.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              help,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkOutput() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.state, "state", defaultState, "state `directory`: confirmed and past generations")
+	flags.StringVar(&a.socket, "socket", defaultSocket, "control socket of the daemon")
+	flags.StringVarP(&a.output, "output", "o", "text", "`format` of what is printed: text or json")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log more to standard error")
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{err, c.CommandPath()}
+	})
+	root.AddCommand(
+		a.runCommand(), a.checkCommand(), a.applyCommand(), a.confirmCommand(), a.rollbackCommand(), a.restoreCommand(),
+		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.resetCommand(),
+		a.demoCommand(), a.versionCommand(), a.insideCommand(),
+	)
+	for _, c := range root.Commands() {
+		c.Args = usage(c.Args)
+	}
+	return root
+}
+
+// help is what the root does by itself: anything behind it is no command.
+func help(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	hint := ""
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", near[0])
+	}
+	return usageError{fmt.Errorf("unknown command %q%s", args[0], hint), c.CommandPath()}
+}
+
+// usage makes a complaint about arguments one about usage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{err, c.CommandPath()}
+		}
+		return nil
+	}
+}
+
+func (a *app) checkOutput() error {
+	if a.output != "text" && a.output != "json" {
+		return usageError{errors.New(`--output is "text" or "json", not "` + a.output + `"`), "moonlatch"}
+	}
+	return nil
+}
+
+func (a *app) log() *slog.Logger {
+	level := slog.LevelInfo
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+}
+
+// service is the daemon where one runs, and otherwise the firewall itself.
+func (a *app) service(ctx context.Context) (control.Service, error) {
+	client, err := control.Dial(a.socket)
+	if errors.Is(err, control.ErrNoDaemon) {
+		return engine.Open(ctx, engine.Config{State: a.state, Log: a.quietLog()})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// quietLog is the log of a command that prints its own results.
+func (a *app) quietLog() *slog.Logger {
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+}
+
+// caller says who runs the command, for the record.
+func caller() string {
+	if u := os.Getenv("SUDO_USER"); u != "" {
+		return u + " (sudo)"
+	}
+	if u := os.Getenv("USER"); u != "" {
+		return u
+	}
+	return "unknown"
+}

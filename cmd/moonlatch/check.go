@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"moonlatch/engine"
+	"moonlatch/engine/control"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check POLICY",
+		Short: "Check a policy by really loading it, in a private namespace",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(c *cobra.Command, args []string) error { return a.check(c.Context(), args[0], false) },
+	}
+}
+
+// checked is what a check found.
+type checked struct {
+	APIVersion string   `json:"apiVersion"`
+	Policy     string   `json:"policy"`
+	Digest     string   `json:"digest"`
+	Chains     int      `json:"chains"`
+	Rules      int      `json:"rules"`
+	Warnings   []string `json:"warnings"`
+	Ruleset    string   `json:"ruleset,omitempty"`
+}
+
+func (a *app) check(ctx context.Context, path string, show bool) error {
+	p, req, err := engine.Load(path, a.quietLog())
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := engine.Check(ctx, p, "/proc/self/exe", insideCommand); err != nil {
+		return err
+	}
+	r := checked{APIVersion: control.Version, Policy: req.Entry, Digest: p.Ruleset().Digest(), Chains: len(p.Ruleset().Chains), Warnings: []string{}}
+	for _, c := range p.Ruleset().Chains {
+		r.Rules += len(c.Rules)
+	}
+	for _, w := range p.Warnings() {
+		r.Warnings = append(r.Warnings, w.Error())
+	}
+	if show {
+		r.Ruleset = engine.Rules(p)
+	}
+	return a.print(r, func(w *writer) {
+		for _, warning := range r.Warnings {
+			w.linef("warning: %s", warning)
+		}
+		if show {
+			w.linef("%s", r.Ruleset)
+		}
+		w.linef("%s is good: %d chains and %d rules load into the kernel", r.Policy, r.Chains, r.Rules)
+	})
+}
+
+// insideCommand is what check runs in the private namespace.
+const insideCommand = "check-inside"
+
+func (a *app) insideCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    insideCommand,
+		Hidden: true,
+		Short:  "Load a ruleset from standard input (used by check, in a private namespace)",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := engine.CheckInside(c.Context(), os.Stdin, a.out); err != nil {
+				return fmt.Errorf("check: %w", err)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"moonlatch/engine/control"
+)
+
+// The exit codes; they are part of the command's interface.
+const (
+	exitOK           = 0
+	exitFailure      = 1
+	exitUsage        = 2
+	exitPolicy       = 3
+	exitUnreachable  = 4
+	exitNotPermitted = 5
+	exitRolledBack   = 7
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct {
+	error
+	command string
+}
+
+// exit prints the error, if there is one, and returns the exit code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(err)
+	if a.output == "json" {
+		json.NewEncoder(a.err).Encode(map[string]any{"apiVersion": control.Version, "error": err.Error(), "exit": code})
+		return code
+	}
+	fmt.Fprintln(a.err, "moonlatch:", err)
+	var u usageError
+	if errors.As(err, &u) {
+		fmt.Fprintf(a.err, "%s --help tells how to use it.\n", u.command)
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var u usageError
+	var c *control.Error
+	switch {
+	case errors.As(err, &u):
+		return exitUsage
+	case !errors.As(err, &c):
+		return exitFailure
+	}
+	switch c.Code {
+	case control.BadRequest:
+		return exitUsage
+	case control.BadPolicy:
+		return exitPolicy
+	case control.Unreachable:
+		return exitUnreachable
+	case control.NotPermitted:
+		return exitNotPermitted
+	case control.RolledBack:
+		return exitRolledBack
+	}
+	return exitFailure
+}

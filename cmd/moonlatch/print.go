@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"moonlatch/engine/control"
+)
+
+// print writes a result: as JSON, or as text writes it for people.
+func (a *app) print(result any, text func(*writer)) error {
+	if a.output == "json" {
+		e := json.NewEncoder(a.out)
+		e.SetIndent("", "  ")
+		return e.Encode(result)
+	}
+	w := &writer{out: a.out}
+	text(w)
+	return w.err
+}
+
+// writer writes lines for people and remembers the first failure.
+type writer struct {
+	out io.Writer
+	err error
+}
+
+func (w *writer) linef(format string, args ...any) {
+	if w.err == nil {
+		_, w.err = fmt.Fprintf(w.out, format+"\n", args...)
+	}
+}
+
+// table writes aligned columns; the cells of a row are separated by tabs.
+func (w *writer) table(rows []string) {
+	t := tabwriter.NewWriter(w.out, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(t, r)
+	}
+	if err := t.Flush(); w.err == nil {
+		w.err = err
+	}
+}
+
+// seconds shows a number of seconds as a duration.
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+}
+
+func generation(g *control.Generation) string {
+	if g == nil {
+		return "none"
+	}
+	s := fmt.Sprintf("%d", g.Number)
+	if g.Policy != "" {
+		s += fmt.Sprintf(" (%s, applied %s by %s)", g.Policy, g.Applied.Local().Format(time.DateTime), g.By)
+	}
+	return s
+}

@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/policy"
+)
+
+// actionTimeout bounds what a handler waits for the kernel.
+const actionTimeout = 5 * time.Second
+
+// actions lets the handlers of a policy ban and unban. They run on the
+// goroutine that calls Lua, which may wait for the kernel.
+type actions struct{ bans *ban.Book }
+
+var _ policy.Actions = actions{}
+
+func (a actions) Ban(target netip.Prefix, times []time.Duration, why, by string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
+	defer cancel()
+	_, err := a.bans.Ban(ctx, ban.Request{Target: target, Times: times, Why: why, By: by, Origin: ban.Local})
+	return err
+}
+
+func (a actions) Unban(target netip.Prefix) error {
+	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
+	defer cancel()
+	return a.bans.Unban(ctx, target)
+}
+
+func (a actions) Banned(addr netip.Addr) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
+	defer cancel()
+	_, banned, err := a.bans.Lookup(ctx, addr)
+	return err == nil && banned
+}
+
+func (a actions) Bans() int { return a.bans.Stats().InForce() }

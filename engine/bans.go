@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/control"
+	"moonlatch/engine/generation"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
+)
+
+// Ban implements control.Service.
+func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban, error) {
+	target, err := parseTarget(req.Target)
+	if err != nil {
+		return control.Ban{}, &control.Error{Code: control.BadRequest, Message: err.Error()}
+	}
+	b, err := f.bans.Ban(ctx, ban.Request{
+		Target: target, Times: []time.Duration{req.For}, Why: req.Why, By: "manual", Origin: ban.Manual,
+	})
+	if err != nil {
+		return control.Ban{}, explain(err)
+	}
+	return tellBan(b), nil
+}
+
+// Unban implements control.Service. It also frees a source that a trap of the
+// generation in force caught.
+func (f *Firewall) Unban(ctx context.Context, req control.UnbanRequest) (control.UnbanResult, error) {
+	out := control.UnbanResult{APIVersion: control.Version}
+	if req.All {
+		n, err := f.bans.UnbanAll(ctx)
+		out.Lifted = n
+		return out, explain(errors.Join(err, f.untrap(netip.Prefix{})))
+	}
+	target, err := parseTarget(req.Target)
+	if err != nil {
+		return out, &control.Error{Code: control.BadRequest, Message: err.Error()}
+	}
+	if err := f.bans.Unban(ctx, target); err != nil {
+		return out, explain(err)
+	}
+	out.Lifted = 1
+	return out, explain(f.untrap(target))
+}
+
+// untrap frees a target, or with the zero Prefix everybody, that a trap of a
+// generation in the kernel caught.
+func (f *Firewall) untrap(target netip.Prefix) error {
+	s, err := f.generations.State()
+	if err != nil {
+		return err
+	}
+	for _, g := range []*generation.Generation{s.Trial, s.Confirmed} {
+		if g == nil {
+			continue
+		}
+		t := nft.Table{Family: nft.Inet, Name: ruleset.Table(g.Number)}
+		for _, set := range []string{ruleset.Trapped + "4", ruleset.Trapped + "6"} {
+			if err := untrapFrom(f.nft, t, set, target); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// untrapFrom frees a target from one set. A generation without traps has no such
+// set, and what the kernel's timeout frees meanwhile is free.
+func untrapFrom(c *nft.Client, t nft.Table, set string, target netip.Prefix) error {
+	trapped, err := c.Elements(t, set)
+	if err != nil && !errors.Is(err, nft.ErrNotExist) {
+		return err
+	}
+	for _, e := range trapped {
+		if target.IsValid() && !target.Overlaps(trappedPrefix(e)) {
+			continue
+		}
+		tx := c.Begin()
+		tx.DeleteElements(t, set, []netip.Prefix{e.Prefix})
+		if err := tx.Commit(); err != nil && !errors.Is(err, nft.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// trappedPrefix is what a trap's element stands for: of IPv6, a /64.
+func trappedPrefix(e nft.Element) netip.Prefix {
+	if e.Prefix.Addr().Is6() {
+		return netip.PrefixFrom(e.Prefix.Addr(), 64)
+	}
+	return e.Prefix
+}
+
+// Bans implements control.Service.
+func (f *Firewall) Bans(ctx context.Context) ([]control.Ban, error) {
+	all, err := f.bans.Bans(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	out := make([]control.Ban, len(all))
+	for i, b := range all {
+		out[i] = tellBan(b)
+	}
+	return out, nil
+}
+
+func tellBan(b ban.Ban) control.Ban {
+	return control.Ban{
+		Target: showTarget(b.Target), Since: b.Since, Until: b.Until, By: b.By, Why: b.Why, Origin: string(b.Origin),
+	}
+}
+
+// showTarget writes a host as an address and the rest as a prefix.
+func showTarget(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// parseTarget reads an address or a prefix.
+func parseTarget(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return netip.Prefix{}, fmt.Errorf("%q is no prefix: write it as 192.0.2.0/24 or 2001:db8::/64", s)
+		}
+		return p, nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no IP address or prefix: write it as 192.0.2.1, 192.0.2.0/24, 2001:db8::1 or 2001:db8::/64", s)
+	}
+	return host(a), nil
+}

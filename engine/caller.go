@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"moonlatch/engine/policy"
+)
+
+// caller runs the Lua of the policies, all of it on one goroutine: callbacks
+// from the queue, and timers.
+type caller struct {
+	queue   *queue
+	started chan *runtime // a runtime whose timers run from now on; nil stops them
+	ended   chan *runtime // a runtime that is not needed any more
+	stopped chan struct{} // closed when run has returned: nobody takes anything any more
+	log     *slog.Logger
+	observe Observer
+
+	current *runtime
+	due     []time.Time // of each of the current policy's timers; zero when it is done
+}
+
+func newCaller(q *queue, log *slog.Logger, o Observer) *caller {
+	return &caller{
+		queue: q, started: make(chan *runtime), ended: make(chan *runtime), stopped: make(chan struct{}),
+		log: log, observe: o,
+	}
+}
+
+func (c *caller) String() string { return "policy caller" }
+
+func (c *caller) run(ctx context.Context) error {
+	defer close(c.stopped)
+	var next callback
+	for {
+		timer := time.NewTimer(c.untilDue(time.Now()))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-c.queue.ready:
+			c.drain(ctx, &next)
+		case rt := <-c.started:
+			c.start(rt, time.Now())
+		case rt := <-c.ended:
+			rt.policy.Close()
+		case <-timer.C:
+			c.tick(time.Now())
+		}
+		timer.Stop()
+	}
+}
+
+// switchTo makes rt the policy whose callbacks are run, or none where it is
+// nil. It waits until the caller has finished the callback at hand.
+func (c *caller) switchTo(rt *runtime) { c.send(c.started, rt) }
+
+// end closes a policy that runs no more.
+func (c *caller) end(rt *runtime) {
+	if rt != nil {
+		c.send(c.ended, rt)
+	}
+}
+
+func (c *caller) send(to chan<- *runtime, rt *runtime) {
+	select {
+	case to <- rt:
+	case <-c.stopped:
+	}
+}
+
+func (c *caller) start(rt *runtime, now time.Time) {
+	c.current, c.due = rt, nil
+	if rt == nil {
+		return
+	}
+	for _, t := range rt.policy.Timers() {
+		c.due = append(c.due, now.Add(t.Every+t.After)) // one of the two is 0
+	}
+}
+
+// drain runs what waits in the queue, but looks up every so often, so that a
+// flood of events starves neither timers nor a change of policy.
+func (c *caller) drain(ctx context.Context, next *callback) {
+	for range queueLimit {
+		if ctx.Err() != nil || !c.queue.take(next) {
+			return
+		}
+		if next.runtime != c.current {
+			continue // its policy has been replaced
+		}
+		c.call(func(p *policy.Policy) error {
+			if next.handler != nil {
+				return p.Handle(next.handler, next.rule, &next.packet)
+			}
+			return p.Hit(next.detector, next.hit)
+		})
+	}
+	select {
+	case c.queue.ready <- struct{}{}:
+	default:
+	}
+}
+
+// call runs one callback of the current policy. Errors are the policy's to
+// count and to log; here they only must not stop anything.
+func (c *caller) call(fn func(*policy.Policy) error) {
+	start := time.Now()
+	if err := fn(c.current.policy); err != nil {
+		c.log.Debug("callback failed", "error", err)
+	}
+	c.observe.CallbackTook(c.current.policy.Ruleset().Policy, time.Since(start))
+}
+
+// untilDue is the time until the next timer is due, or long when there is none.
+func (c *caller) untilDue(now time.Time) time.Duration {
+	wait := time.Hour
+	for _, due := range c.due {
+		if !due.IsZero() {
+			wait = min(wait, due.Sub(now))
+		}
+	}
+	return wait
+}
+
+// tick runs the timers that are due. One that is late is not run twice.
+func (c *caller) tick(now time.Time) {
+	for i, due := range c.due {
+		if due.IsZero() || due.After(now) {
+			continue
+		}
+		t := c.current.policy.Timers()[i]
+		c.due[i] = time.Time{}
+		if t.Every > 0 {
+			c.due[i] = now.Add(t.Every)
+		}
+		c.call(func(p *policy.Policy) error { return p.Tick(t) })
+	}
+}

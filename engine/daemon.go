@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"moonlatch/engine/control"
+	"moonlatch/engine/generation"
+	"moonlatch/engine/ruleset"
+	"moonlatch/nflog"
+)
+
+// syncEvery is how often the daemon compares itself with the kernel, where
+// another process may have confirmed, rolled back or reset meanwhile.
+const syncEvery = time.Second
+
+// settleAfter is how long after a trial's deadline the daemon looks whether the
+// kernel has ended it: more than a timer tick, less than anybody notices.
+const settleAfter = 20 * time.Millisecond
+
+// Task is a long-running part of the daemon. Run returns nil when ctx ends.
+type Task interface {
+	Run(ctx context.Context) error
+	String() string
+}
+
+// Daemon is a Firewall that also runs its policy.
+type Daemon struct {
+	*Firewall
+	log     *slog.Logger
+	socket  net.Listener
+	lock    *os.File
+	reader  *reader
+	caller  *caller
+	queue   *queue
+	since   time.Time
+	running atomic.Pointer[runtime] // what the reader acts by; nil when nothing filters
+	links   links
+
+	mu       sync.Mutex // held while generations change
+	previous *runtime   // of the confirmed generation, while another is on trial
+	trial    uint64     // the generation on trial as far as the bans know, or 0
+	deadline time.Time  // of that trial
+	counters counters
+}
+
+// counters are the daemon's own, beside those of its parts.
+type counters struct {
+	rollbacks  [3]atomic.Uint64 // by rollbackReason
+	reloadOK   atomic.Bool
+	reloadedAt atomic.Int64 // Unix nanoseconds of the last successful reload
+}
+
+// Start makes a Daemon and takes what only one can have: the state directory,
+// the control socket and the NFLOG group. Nothing runs before Run.
+func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
+	lock, err := lockDaemon(cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{log: cfg.Log, lock: lock, since: time.Now(), queue: newQueue()}
+	if d.Firewall, err = Open(ctx, cfg); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	r, err := nflog.Open(nflog.Config{Group: ruleset.Group, CopyRange: ruleset.DefaultSnaplen})
+	if err != nil {
+		return nil, explain(errors.Join(fmt.Errorf("packet events: %w", err), lock.Close()))
+	}
+	if d.socket, err = control.Listen(socket); err != nil {
+		return nil, explain(errors.Join(err, r.Close(), lock.Close()))
+	}
+	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, log: cfg.Log}
+	d.caller = newCaller(d.queue, cfg.Log, d.observe)
+	d.counters.reloadOK.Store(true)
+	d.links.refresh()
+	return d, nil
+}
+
+// lockDaemon makes sure that the state directory has one daemon. The kernel
+// lets go of the lock when the process dies, however it dies.
+func lockDaemon(state string) (*os.File, error) {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, explain(fmt.Errorf("state directory: %w", err))
+	}
+	path := filepath.Join(state, "daemon.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, explain(fmt.Errorf("state directory: %w", err))
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		pid, _ := os.ReadFile(path)
+		f.Close()
+		return nil, &control.Error{Code: control.Failed, Message: fmt.Sprintf(
+			"a moonlatch daemon (pid %s) is running already on %s: stop it first, or reload it with SIGHUP", pid, state)}
+	}
+	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprint(os.Getpid()))); err != nil {
+		f.Close()
+		return nil, explain(fmt.Errorf("state directory: %w", err))
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+// Run runs the daemon, and the given tasks beside it, until ctx ends or one
+// part fails. It leaves the kernel as it is: rules, trials and bans stay.
+func (d *Daemon) Run(ctx context.Context, more ...Task) error {
+	defer d.lock.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.caller.run(ctx) })
+	if err := d.adopt(ctx); err != nil {
+		d.log.Error("the firewall could not be taken over", "error", err)
+	}
+	group.Go(func() error { return d.bans.Run(ctx) })
+	group.Go(func() error { return d.reader.run(ctx) })
+	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
+	group.Go(func() error { return d.follow(ctx) })
+	for _, t := range more {
+		group.Go(func() error {
+			if err := t.Run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", t, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// adopt puts the confirmed generation in force if the kernel holds none, and
+// runs the policy of whatever is in force.
+func (d *Daemon) adopt(ctx context.Context) error {
+	g, err := d.generations.Restore(ctx)
+	switch {
+	case err == nil:
+		d.log.Info("generation in force", "generation", g.Number, "policy", g.Policy)
+	case errors.Is(err, generation.ErrNoStore):
+		d.log.Info("no generation was confirmed yet: everything passes until a policy is applied")
+	default:
+		return err
+	}
+	return d.sync(ctx)
+}
+
+// follow keeps the daemon in step with the kernel.
+func (d *Daemon) follow(ctx context.Context) error {
+	for {
+		timer := time.NewTimer(d.untilSync())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		d.links.refresh()
+		if err := d.sync(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("cannot keep in step with the kernel", "error", err)
+		}
+	}
+}
+
+// untilSync is shorter than syncEvery when a trial's deadline comes first.
+func (d *Daemon) untilSync() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.trial == 0 {
+		return syncEvery
+	}
+	return max(0, min(syncEvery, time.Until(d.deadline)+settleAfter))
+}

@@ -1,0 +1,299 @@
+// Package engine runs Moonlatch: it wires policies, generations, bans and packet
+// events together. A Firewall does what a command needs and is gone; a Daemon
+// also runs the policy's detectors, handlers and timers, and owns every
+// goroutine that this takes.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"testing/fstest"
+	"time"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/control"
+	"moonlatch/engine/generation"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/policy"
+	"moonlatch/engine/ruleset"
+)
+
+// DefaultConfirm is how long a trial lasts when neither the policy nor the user says.
+const DefaultConfirm = time.Minute
+
+// kernelTimeout bounds one transaction: 100,000 rules take nft some five seconds.
+const kernelTimeout = time.Minute
+
+// Config says where a Firewall works.
+type Config struct {
+	State   string // the state directory
+	Log     *slog.Logger
+	Observe Observer // may be nil
+}
+
+// Observer is told how long things took. Its methods must not block.
+type Observer interface {
+	ApplyTook(d time.Duration, err error)
+	BanTook(d time.Duration) // from the packet's timestamp to the kernel's acknowledgement
+	CallbackTook(policy string, d time.Duration)
+}
+
+// Firewall implements control.Service on the kernel and the store, with no
+// daemon. It is safe for concurrent use.
+type Firewall struct {
+	nft         *nft.Client
+	generations *generation.Manager
+	bans        *ban.Book
+	log         *slog.Logger
+	observe     Observer
+}
+
+var _ control.Service = (*Firewall)(nil)
+
+// Open returns the Firewall of the current network namespace and makes the
+// core table where it is missing.
+func Open(ctx context.Context, cfg Config) (*Firewall, error) {
+	client, err := nft.Open(nft.Config{})
+	if err != nil {
+		return nil, explain(err)
+	}
+	g, err := generation.Open(generation.Config{NFT: client, Dir: cfg.State})
+	if err != nil {
+		return nil, explain(err)
+	}
+	f := &Firewall{nft: client, generations: g, log: cfg.Log, observe: cfg.Observe}
+	if f.observe == nil {
+		f.observe = unobserved{}
+	}
+	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook})
+	if err != nil {
+		return nil, explain(err)
+	}
+	return f, nil
+}
+
+type unobserved struct{}
+
+func (unobserved) ApplyTook(time.Duration, error)     {}
+func (unobserved) BanTook(time.Duration)              {}
+func (unobserved) CallbackTook(string, time.Duration) {}
+
+// Load reads and runs a policy file and returns the request that applies it.
+// The caller closes the policy.
+func Load(path string, log *slog.Logger) (*policy.Policy, control.ApplyRequest, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, control.ApplyRequest{}, explain(err)
+	}
+	folder, err := openFolder(filepath.Dir(path))
+	if err != nil {
+		return nil, control.ApplyRequest{}, &control.Error{Code: control.BadPolicy, Message: err.Error()}
+	}
+	p, err := policy.Load(folder, filepath.Base(path), environment(log, nil, nil))
+	if err != nil {
+		return nil, control.ApplyRequest{}, badPolicy(err)
+	}
+	return p, control.ApplyRequest{Entry: filepath.Base(path), Path: path, Files: p.Files()}, nil
+}
+
+func badPolicy(err error) error {
+	return &control.Error{Code: control.BadPolicy, Message: err.Error()}
+}
+
+// loadBundle runs a policy from the files of a request.
+func loadBundle(req control.ApplyRequest, env policy.Env) (*policy.Policy, error) {
+	p, err := policy.Load(bundle(req.Files), req.Entry, env)
+	if err != nil {
+		return nil, badPolicy(err)
+	}
+	return p, nil
+}
+
+// bundle makes a folder of a request's files, in memory.
+func bundle(files map[string][]byte) fs.FS {
+	folder := fstest.MapFS{}
+	for name, content := range files {
+		folder[name] = &fstest.MapFile{Data: content, Mode: 0o444}
+	}
+	return folder
+}
+
+// Apply implements control.Service.
+func (f *Firewall) Apply(ctx context.Context, req control.ApplyRequest) (control.Applied, error) {
+	p, err := loadBundle(req, environment(f.log, nil, nil))
+	if err != nil {
+		return control.Applied{}, err
+	}
+	defer p.Close()
+	applied, err := f.apply(ctx, p, req)
+	return applied, explain(err)
+}
+
+// apply puts a loaded policy's ruleset in force on trial.
+func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.ApplyRequest) (applied control.Applied, err error) {
+	start := time.Now()
+	defer func() { f.observe.ApplyTook(time.Since(start), err) }()
+	spare, err := parseAddresses(req.Spare)
+	if err != nil {
+		return applied, &control.Error{Code: control.BadRequest, Message: err.Error()}
+	}
+	host := hostAddresses()
+	rules := *p.Ruleset()
+	rules.Protected = slices.Concat(p.Protected(), host, spare)
+	ctx, cancel := context.WithTimeout(ctx, kernelTimeout)
+	defer cancel()
+	g, err := f.generations.Apply(ctx, generation.Request{
+		Ruleset: &rules, Path: req.Path, Files: req.Files, By: req.By,
+		Confirm: trialTime(p, req), Fallback: fallback(p),
+	})
+	if err != nil {
+		return applied, err
+	}
+	err = errors.Join(
+		f.bans.Protect(ctx, "host", host),
+		f.bans.Protect(ctx, "policy", p.Protected()),
+		f.bans.Protect(ctx, "session", spare),
+	)
+	if err != nil {
+		return applied, fmt.Errorf("generation %d is on trial, but its protected addresses are not all protected from bans: %w", g.Number, err)
+	}
+	for _, w := range p.Warnings() {
+		applied.Warnings = append(applied.Warnings, w.Error())
+	}
+	applied.APIVersion, applied.Generation, applied.Left = control.Version, *describe(&g), g.Confirm.Seconds()
+	return applied, nil
+}
+
+func trialTime(p *policy.Policy, req control.ApplyRequest) time.Duration {
+	switch {
+	case req.Confirm != 0:
+		return req.Confirm
+	case p.Watchdog().Confirm != 0:
+		return p.Watchdog().Confirm
+	}
+	return DefaultConfirm
+}
+
+func fallback(p *policy.Policy) generation.Fallback {
+	if p.Watchdog().Fallback == string(generation.FallbackOpen) {
+		return generation.FallbackOpen
+	}
+	return generation.FallbackPrevious
+}
+
+func parseAddresses(texts []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range texts {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no IP address", s)
+		}
+		out = append(out, host(a))
+	}
+	return out, nil
+}
+
+// host is the prefix that holds one address.
+func host(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+func describe(g *generation.Generation) *control.Generation {
+	if g == nil {
+		return nil
+	}
+	return &control.Generation{
+		Number: g.Number, Policy: g.Policy, Path: g.Path, Digest: g.Digest,
+		Applied: g.Applied, By: g.By, Fallback: string(g.Fallback),
+	}
+}
+
+// Confirm implements control.Service.
+func (f *Firewall) Confirm(ctx context.Context) (control.Generation, error) {
+	g, err := f.generations.Confirm(ctx)
+	if err != nil {
+		return control.Generation{}, explain(err)
+	}
+	return *describe(&g), nil
+}
+
+// Rollback implements control.Service.
+func (f *Firewall) Rollback(ctx context.Context) (control.Status, error) {
+	if err := f.generations.Rollback(ctx); err != nil {
+		return control.Status{}, explain(err)
+	}
+	return f.Status(ctx)
+}
+
+// Status implements control.Service.
+func (f *Firewall) Status(context.Context) (control.Status, error) {
+	s, err := f.generations.State()
+	if err != nil {
+		return control.Status{}, explain(err)
+	}
+	out := control.Status{
+		APIVersion: control.Version, State: control.Opened,
+		Confirmed: describe(s.Confirmed), Trial: describe(s.Trial), Left: s.Left.Seconds(),
+	}
+	switch {
+	case s.Trial != nil && s.Expired:
+		out.Note = fmt.Sprintf("generation %d was not confirmed in time; the kernel ended its trial", s.Trial.Number)
+		out.Trial = nil
+	case s.Trial != nil:
+		out.State = control.Trying
+	case s.Aside:
+		out.Note = fmt.Sprintf("generation %d stands aside because a trial with fallback \"open\" ended unconfirmed; moonlatch rollback brings it back", s.Confirmed.Number)
+	}
+	if out.State != control.Trying && s.InForce() != nil {
+		out.State = control.Filtering
+	}
+	return out, nil
+}
+
+// Restore puts the generation that was confirmed last in force again.
+func (f *Firewall) Restore(ctx context.Context) (control.Generation, error) {
+	g, err := f.generations.Restore(ctx)
+	if err != nil {
+		return control.Generation{}, explain(err)
+	}
+	return *describe(&g), nil
+}
+
+// Reset implements control.Service: it takes everything of ours out of the
+// kernel and then asks the kernel whether it is gone.
+func (f *Firewall) Reset(ctx context.Context) (control.ResetResult, error) {
+	out := control.ResetResult{APIVersion: control.Version}
+	numbers, err := f.generations.Reset(ctx)
+	if err != nil {
+		return out, explain(err)
+	}
+	out.Generations = numbers
+	if out.Bans, err = f.bans.UnbanAll(ctx); err != nil {
+		return out, explain(err)
+	}
+	s, err := f.generations.State()
+	if err != nil {
+		return out, explain(err)
+	}
+	left, err := f.bans.Bans(ctx)
+	if err != nil {
+		return out, explain(err)
+	}
+	out.Open = s.Confirmed == nil && s.Trial == nil && len(left) == 0
+	if stored, err := f.generations.Stored(); err == nil {
+		out.Boot = stored.Number
+	}
+	return out, nil
+}
+
+// Rules is the nft text that a policy stands for, for people to read.
+func Rules(p *policy.Policy) string {
+	return p.Ruleset().Render(ruleset.Options{}).String()
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/vishvananda/netlink"
+
+	"moonlatch/engine/policy"
+)
+
+// hostAddresses are those that must never be banned on this host: its own, its
+// default gateways and its resolvers. What cannot be read is left out: it only
+// makes for fewer protected addresses.
+func hostAddresses() []netip.Prefix {
+	out := ownAddresses()
+	if routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL); err == nil {
+		for _, r := range routes {
+			gateway, ok := netip.AddrFromSlice(r.Gw)
+			if ok && (r.Dst == nil || r.Dst.IP.IsUnspecified()) {
+				out = append(out, host(gateway))
+			}
+		}
+	}
+	return append(out, resolvers("/etc/resolv.conf")...)
+}
+
+func ownAddresses() []netip.Prefix {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Prefix
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if own, ok := netip.AddrFromSlice(n.IP); ok {
+				out = append(out, host(own))
+			}
+		}
+	}
+	return out
+}
+
+// resolvers reads the name servers of a resolv.conf(5).
+func resolvers(path string) []netip.Prefix {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var out []netip.Prefix
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		fields := strings.Fields(sc.Text())
+		if len(fields) < 2 || fields[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(fields[1]); err == nil {
+			out = append(out, host(a))
+		}
+	}
+	return out
+}
+
+// environment is what a policy may know of this host, and what it may do.
+func environment(log *slog.Logger, actions policy.Actions, name func(uint32) string) policy.Env {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "unknown"
+	}
+	return policy.Env{
+		Actions: actions, Log: log, Interfaces: interfaceNames, Addresses: addresses, Hostname: hostname, InterfaceName: name,
+	}
+}
+
+func addresses() []netip.Addr {
+	var out []netip.Addr
+	for _, p := range ownAddresses() {
+		out = append(out, p.Addr())
+	}
+	return out
+}
+
+func interfaceNames() []string {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(all))
+	for i, l := range all {
+		names[i] = l.Name
+	}
+	return names
+}
+
+// links knows the names of the interfaces, for handlers and for filters on the
+// packet path, which cannot wait for the kernel. Its zero value is ready.
+type links struct {
+	names atomic.Pointer[map[uint32]string]
+}
+
+// refresh reads the names; the daemon does so every now and then.
+func (l *links) refresh() {
+	all, err := net.Interfaces()
+	if err != nil {
+		return
+	}
+	names := make(map[uint32]string, len(all))
+	for _, i := range all {
+		names[uint32(i.Index)] = i.Name
+	}
+	l.names.Store(&names)
+}
+
+// name returns an interface's name, "" for one that is not known.
+func (l *links) name(index uint32) string {
+	if names := l.names.Load(); names != nil {
+		return (*names)[index]
+	}
+	return ""
+}
+
+// openFolder opens a policy's folder so that nothing outside of it can be read,
+// not even through a symbolic link.
+func openFolder(path string) (fs.FS, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("the policy's folder cannot be read: %w", err)
+	}
+	return root.FS(), nil
+}

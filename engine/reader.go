@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/detect"
+	"moonlatch/engine/packet"
+	"moonlatch/nflog"
+)
+
+// reader takes packet events from the kernel to detectors, bans and the
+// queue of callbacks. Its one goroutine waits for nothing but the kernel.
+type reader struct {
+	nflog   *nflog.Reader
+	running *atomic.Pointer[runtime]
+	bans    *ban.Book
+	queue   *queue
+	log     *slog.Logger
+
+	packet    packet.Packet // reused for every event
+	undecoded atomic.Uint64 // events whose packet could not be decoded
+	unrouted  atomic.Uint64 // events of no rule of the running policy
+	unbooked  atomic.Uint64 // bans that found the ban queue full
+}
+
+func (r *reader) String() string { return "nflog reader" }
+
+func (r *reader) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { r.nflog.Close() })
+	defer stop()
+	for {
+		err := r.nflog.Read(r.event)
+		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read packet events: %w", err)
+		}
+	}
+}
+
+func (r *reader) event(ev *nflog.Event) {
+	rt := r.running.Load()
+	if rt == nil {
+		r.unrouted.Add(1)
+		return
+	}
+	to := rt.routes[string(ev.Prefix)] // no allocation: the compiler sees a look-up only
+	if to == nil {
+		r.unrouted.Add(1)
+		return
+	}
+	p := &r.packet
+	metadata(p, ev)
+	if err := p.Decode(ev.HWProtocol, ev.Payload); err != nil {
+		r.undecoded.Add(1)
+	}
+	if to.Trap > 0 {
+		r.trapped(to, p)
+	}
+	for _, d := range to.detectors {
+		if hit := d.state.Observe(p); hit != nil {
+			r.hit(rt, d, hit, p.Time)
+		}
+	}
+	for _, h := range to.handlers {
+		if h.Match(p) {
+			r.queue.put(func(c *callback) {
+				*c = callback{runtime: rt, handler: h, rule: to.Rule.Name, packet: *p}
+				n := copy(c.payload[:], p.Payload)
+				c.packet.Payload = c.payload[:n]
+			})
+		}
+	}
+}
+
+// metadata copies what NFLOG says about a packet.
+func metadata(p *packet.Packet, ev *nflog.Event) {
+	p.Time, p.Hook, p.Mark = ev.Time, ev.Hook, ev.Mark
+	if p.Time.IsZero() {
+		p.Time = time.Now() // the kernel takes no timestamps on its way out
+	}
+	p.Iif, p.Oif = ev.InDev, ev.OutDev
+	p.UID, p.GID, p.HasOwner = ev.UID, ev.GID, ev.HasUID
+	p.HasMAC = len(ev.HWAddr) == len(p.MAC)
+	copy(p.MAC[:], ev.HWAddr)
+}
+
+// hit acts on a detector's finding.
+func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) {
+	why := evidence(d, hit)
+	switch {
+	case d.Shadow:
+		r.log.Info("would ban", "source", hit.Src, "detector", d.Name, "why", why)
+	case len(d.Ban) > 0:
+		r.submit(ban.Request{Target: sourceTarget(hit.Src), Times: d.Ban, Why: why, By: d.Name, Origin: ban.Local, Packet: when})
+	}
+	if d.Action != nil {
+		r.queue.put(func(c *callback) { *c = callback{runtime: rt, detector: d.Detector, hit: *hit} })
+	}
+}
+
+// trapped books a ban that the kernel has made already.
+func (r *reader) trapped(to *route, p *packet.Packet) {
+	if p.Src.IsValid() {
+		r.submit(ban.Request{Target: sourceTarget(p.Src), Times: []time.Duration{to.Trap}, Why: "touched " + to.Rule.Name, By: "trap", Origin: ban.Local, Packet: p.Time})
+	}
+}
+
+func (r *reader) submit(req ban.Request) {
+	if !r.bans.Submit(req) {
+		r.unbooked.Add(1)
+	}
+}
+
+// sourceTarget is what is banned for what a source did: an IPv6 source has its
+// whole /64 to send from.
+func sourceTarget(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		return netip.PrefixFrom(a, 64).Masked()
+	}
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// evidence says in a line what a detector saw.
+func evidence(d *detector, hit *detect.Hit) string {
+	took := hit.Last.Sub(hit.First).Round(time.Millisecond)
+	if d.Spec.Count == detect.DistinctDport {
+		return fmt.Sprintf("%d ports in %s", hit.Count, took)
+	}
+	return fmt.Sprintf("%d packets in %s", hit.Count, took)
+}

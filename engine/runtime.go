@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"slices"
+
+	"moonlatch/engine/detect"
+	"moonlatch/engine/packet"
+	"moonlatch/engine/policy"
+	"moonlatch/engine/ruleset"
+)
+
+// runtime is one generation's policy at work: what is to be done with each
+// packet event. The detectors belong to the reading goroutine, the policy to
+// the calling one (see caller); the rest does not change.
+type runtime struct {
+	generation uint64
+	policy     *policy.Policy
+	digest     string
+	routes     map[string]*route // by log prefix
+	detectors  []*detector
+}
+
+// route is what becomes of the packets that one rule logs.
+type route struct {
+	ruleset.Route
+	detectors []*detector
+	handlers  []*policy.Handler
+}
+
+// detector is a policy's detector and its state.
+type detector struct {
+	*policy.Detector
+	state *detect.Detector
+}
+
+func newRuntime(generation uint64, p *policy.Policy) (*runtime, error) {
+	rt := &runtime{generation: generation, policy: p, digest: p.Ruleset().Digest(), routes: map[string]*route{}}
+	for _, d := range p.Detectors() {
+		state, err := detect.New(d.Spec)
+		if err != nil {
+			return nil, badPolicy(ruleset.Errorf(d.Pos, "%v", err))
+		}
+		rt.detectors = append(rt.detectors, &detector{d, state})
+	}
+	for _, r := range p.Ruleset().Routes() {
+		to := &route{Route: r}
+		for _, d := range rt.detectors {
+			if slices.Contains(d.Streams, r.Stream) {
+				to.detectors = append(to.detectors, d)
+			}
+		}
+		for _, h := range p.Handlers() {
+			if h.Stream == r.Stream {
+				to.handlers = append(to.handlers, h)
+			}
+		}
+		rt.routes[r.Prefix] = to
+	}
+	return rt, nil
+}
+
+// callback is one call of a policy's Lua that waits for its turn. Exactly one
+// of handler and detector is set.
+type callback struct {
+	runtime  *runtime
+	handler  *policy.Handler
+	rule     string
+	packet   packet.Packet
+	payload  [ruleset.DefaultSnaplen]byte // what packet.Payload aliases
+	detector *policy.Detector
+	hit      detect.Hit
+}
+
+// callbacks lists every Lua function of the policy that can be run.
+func (rt *runtime) callbacks() []*policy.Callback {
+	var out []*policy.Callback
+	for _, d := range rt.detectors {
+		if d.Action != nil {
+			out = append(out, d.Action)
+		}
+	}
+	for _, h := range rt.policy.Handlers() {
+		out = append(out, h.Callback)
+	}
+	for _, t := range rt.policy.Timers() {
+		out = append(out, t.Callback)
+	}
+	return out
+}

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"os"
+	"time"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/control"
+	"moonlatch/engine/detect"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
+)
+
+// Snapshot is the state of a daemon at one instant, for metrics.
+type Snapshot struct {
+	KernelErr error // why the kernel could not be read; the fields it fills are then zero
+	Rules     []RuleCount
+	Chains    map[string]int // rules in each chain
+	Banned    []BannedCount
+	Policy    string // entry file of the policy that runs, or ""
+	Digest    string
+
+	TrialDeadline time.Time // zero when nothing is on trial
+	Rollbacks     map[string]uint64
+	ReloadOK      bool
+	ReloadedAt    time.Time
+
+	Events      uint64 // received from NFLOG
+	LostKernel  uint64 // the kernel could not hand over
+	LostDecode  uint64 // could not be decoded, or belonged to no rule
+	LostQueue   uint64 // dropped because the callbacks were busy
+	QueueLength int
+	QueueLimit  int
+	Handed      uint64 // callbacks taken from the queue
+
+	// Of the running policy's callbacks: finished calls, and of these those that
+	// an error ended and those that were stopped at their limits.
+	Calls, Errors, Timeouts uint64
+
+	Bans      ban.Stats
+	Unbooked  uint64 // bans dropped because the ban queue was full
+	Detectors map[string]detect.Stats
+}
+
+// RuleCount is what a rule of the generation in force has matched.
+type RuleCount struct {
+	Chain, Rule, Verdict string
+	Packets, Bytes       uint64
+}
+
+// BannedCount is what the bans of an address family have dropped.
+type BannedCount struct {
+	Family         string
+	Packets, Bytes uint64
+}
+
+// Snapshot reads the daemon's counters, and the kernel's. It lists no set.
+func (d *Daemon) Snapshot() Snapshot {
+	s := Snapshot{QueueLimit: queueLimit, Chains: map[string]int{}}
+	s.KernelErr = d.readKernel(&s)
+	n, q := d.reader.nflog.Stats(), d.queue.stats()
+	s.Events, s.LostKernel = n.Events, n.Lost
+	s.LostDecode = n.Malformed + d.reader.undecoded.Load() + d.reader.unrouted.Load()
+	s.LostQueue, s.QueueLength, s.Handed = q.dropped, q.waiting, q.taken
+	s.Bans, s.Unbooked = d.bans.Stats(), d.reader.unbooked.Load()
+	s.Rollbacks = map[string]uint64{
+		"deadline": d.counters.rollbacks[byDeadline].Load(),
+		"manual":   d.counters.rollbacks[byHand].Load(),
+		"reset":    d.counters.rollbacks[byReset].Load(),
+	}
+	s.ReloadOK = d.counters.reloadOK.Load()
+	if at := d.counters.reloadedAt.Load(); at != 0 {
+		s.ReloadedAt = time.Unix(0, at)
+	}
+	if rt := d.running.Load(); rt != nil {
+		rt.fill(&s)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.trial != 0 {
+		s.TrialDeadline = d.deadline
+	}
+	return s
+}
+
+func (rt *runtime) fill(s *Snapshot) {
+	rules := rt.policy.Ruleset()
+	s.Policy, s.Digest = rules.Policy, rt.digest
+	for _, c := range rt.callbacks() {
+		stats := c.Stats()
+		s.Calls += stats.Calls
+		s.Errors += stats.Errors
+		s.Timeouts += stats.Timeouts
+	}
+	s.Detectors = map[string]detect.Stats{}
+	for _, dt := range rt.detectors {
+		s.Detectors[dt.Name] = dt.state.Stats()
+	}
+}
+
+// readKernel reads the counters of the rules in force and of the bans.
+func (d *Daemon) readKernel(s *Snapshot) error {
+	counters, err := d.nft.Counters(nft.Table{Family: nft.Inet, Name: ruleset.CoreTable})
+	if err != nil {
+		return err
+	}
+	for _, c := range counters {
+		if family, ok := map[string]string{"banned4": "ipv4", "banned6": "ipv6"}[c.Name]; ok {
+			s.Banned = append(s.Banned, BannedCount{family, c.Packets, c.Bytes})
+		}
+	}
+	rt := d.running.Load()
+	if rt == nil {
+		return nil
+	}
+	for _, f := range rt.policy.Ruleset().Families() {
+		family, err := nft.ParseFamily(string(f))
+		if err != nil {
+			return err
+		}
+		if err := d.readRules(s, rt.policy.Ruleset(), nft.Table{Family: family, Name: ruleset.Table(rt.generation)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRules adds up the kernel rules of each of the policy's rules.
+func (d *Daemon) readRules(s *Snapshot, set *ruleset.Ruleset, t nft.Table) error {
+	rules, err := d.nft.Rules(t)
+	if err != nil {
+		return err
+	}
+	type key struct{ chain, rule string }
+	sums := map[key]*RuleCount{}
+	for _, r := range rules {
+		s.Chains[r.Chain]++
+		if !r.HasCounter || r.Comment == "" {
+			continue
+		}
+		k := key{r.Chain, r.Comment}
+		if sums[k] == nil {
+			sums[k] = &RuleCount{Chain: r.Chain, Rule: r.Comment}
+		}
+		sums[k].Packets += r.Packets
+		sums[k].Bytes += r.Bytes
+	}
+	for _, c := range set.Chains {
+		for _, r := range c.Rules {
+			if sum := sums[key{c.Name, r.Name}]; sum != nil {
+				sum.Verdict = r.Verdict()
+				s.Rules = append(s.Rules, *sum)
+			}
+		}
+	}
+	return nil
+}
+
+// status is what the control API tells of the daemon.
+func (d *Daemon) status() *control.DaemonStatus {
+	n, q := d.reader.nflog.Stats(), d.queue.stats()
+	out := &control.DaemonStatus{
+		PID: os.Getpid(), Since: d.since, Events: n.Events, Lost: n.Lost + q.dropped, Bans: d.bans.Stats().InForce(),
+	}
+	rt := d.running.Load()
+	if rt == nil {
+		return out
+	}
+	out.Policy, out.Generation = rt.policy.Ruleset().Policy, rt.generation
+	for _, dt := range rt.detectors {
+		out.Callbacks = append(out.Callbacks, control.CallbackInfo{Name: dt.Name, Kind: "detector", Place: dt.Pos.String(), Hits: dt.state.Stats().Hits})
+	}
+	for _, c := range rt.callbacks() {
+		out.Callbacks = append(out.Callbacks, control.CallbackInfo{Name: c.Name, Kind: c.Kind, Place: c.Pos.String(), Off: c.Off(), Hits: c.Stats().Calls})
+	}
+	return out
+}

@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"moonlatch/engine/control"
+	"moonlatch/engine/generation"
+	"moonlatch/engine/policy"
+)
+
+// Why a trial ended without being confirmed.
+const (
+	byDeadline = iota // the kernel ended its lease
+	byHand            // somebody rolled it back
+	byReset           // somebody reset the firewall
+)
+
+// sync brings the daemon in step with the kernel: it clears away a trial that
+// the kernel has ended, tells the bans how a trial came out, and runs the policy
+// of the generation in force.
+func (d *Daemon) sync(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.generations.State()
+	if err != nil {
+		return err
+	}
+	if s.Trial != nil && s.Expired {
+		if s, err = d.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := d.followTrial(ctx, s); err != nil {
+		return err
+	}
+	return d.runPolicyOf(ctx, s.InForce())
+}
+
+func (d *Daemon) settle(ctx context.Context, s generation.State) (generation.State, error) {
+	ended, err := d.generations.Settle(ctx)
+	if err != nil {
+		return s, err
+	}
+	if ended != nil {
+		d.log.Warn("trial ended: it was not confirmed in time, and the kernel has put the fallback in force",
+			"generation", ended.Number, "policy", ended.Policy, "fallback", ended.Fallback)
+		d.counters.rollbacks[byDeadline].Add(1)
+	}
+	return d.generations.State()
+}
+
+// followTrial tells the bans of a trial's beginning and end: bans of a policy on
+// trial must not outlive it.
+func (d *Daemon) followTrial(ctx context.Context, s generation.State) error {
+	on := uint64(0)
+	if s.Trial != nil {
+		on = s.Trial.Number
+	}
+	if on == d.trial {
+		return nil
+	}
+	if d.trial != 0 && on == 0 {
+		confirmed := s.Confirmed != nil && s.Confirmed.Number == d.trial
+		d.trial = 0
+		if confirmed {
+			d.caller.end(d.previous)
+			d.previous = nil
+		}
+		return d.bans.EndTrial(ctx, confirmed)
+	}
+	d.trial, d.deadline = on, time.Now().Add(s.Left)
+	d.bans.BeginTrial(d.deadline)
+	return nil
+}
+
+// runPolicyOf makes the policy of the generation in force the one that runs:
+// the one that stood aside for a trial, or else the stored one, run anew.
+func (d *Daemon) runPolicyOf(ctx context.Context, g *generation.Generation) error {
+	current := d.running.Load()
+	switch {
+	case g == nil && current == nil, g != nil && current != nil && current.generation == g.Number:
+		return nil
+	case g == nil:
+		d.activate(nil)
+		return nil
+	case d.previous != nil && d.previous.generation == g.Number:
+		rt := d.previous
+		d.previous = nil
+		d.activate(rt)
+		d.log.Info("policy resumed", "generation", g.Number, "policy", g.Policy)
+		return d.protect(ctx, rt.policy)
+	}
+	p, err := policy.Load(d.generations.Files(g.Number), g.Policy, environment(d.log, actions{d.bans}, d.links.name))
+	if err != nil {
+		d.activate(nil)
+		return fmt.Errorf("generation %d is in force, but its detectors and handlers do not run: %w", g.Number, err)
+	}
+	rt, err := newRuntime(g.Number, p)
+	if err != nil {
+		return err
+	}
+	d.activate(rt)
+	d.log.Info("policy running", "generation", g.Number, "policy", g.Policy)
+	return d.protect(ctx, p)
+}
+
+func (d *Daemon) protect(ctx context.Context, p *policy.Policy) error {
+	return d.bans.Protect(ctx, "policy", p.Protected())
+}
+
+// activate makes rt, or nothing, the policy that packets meet from now on. The
+// one before is closed, unless it waits for the end of a trial.
+func (d *Daemon) activate(rt *runtime) {
+	old := d.running.Swap(rt)
+	d.caller.switchTo(rt)
+	if old != d.previous {
+		d.caller.end(old)
+	}
+}
+
+// Apply implements control.Service. The policy itself is on trial too: its
+// detectors and handlers run from now on.
+func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.Applied, error) {
+	p, err := loadBundle(req, environment(d.log, actions{d.bans}, d.links.name))
+	if err != nil {
+		return control.Applied{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rt, err := newRuntime(0, p)
+	if err != nil {
+		p.Close()
+		return control.Applied{}, err
+	}
+	applied, err := d.Firewall.apply(ctx, p, req)
+	if err != nil {
+		p.Close()
+		return applied, explain(err)
+	}
+	rt.generation = applied.Generation.Number
+	applied.Daemon = true
+	if err := d.tryPolicy(ctx, rt); err != nil {
+		return applied, explain(err)
+	}
+	d.log.Info("generation on trial", "generation", rt.generation, "policy", req.Entry, "by", req.By, "seconds", applied.Left)
+	return applied, nil
+}
+
+// tryPolicy runs the policy of a generation that has just been put on trial.
+// The confirmed generation's waits for the trial's end, with all its state.
+func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime) error {
+	s, err := d.generations.State()
+	if err != nil {
+		return err
+	}
+	if current := d.running.Load(); current != nil && s.Confirmed != nil && current.generation == s.Confirmed.Number {
+		d.previous = current
+	}
+	d.activate(rt)
+	return d.followTrial(ctx, s)
+}
+
+// Confirm implements control.Service.
+func (d *Daemon) Confirm(ctx context.Context) (control.Generation, error) {
+	g, err := d.Firewall.Confirm(ctx)
+	if err == nil {
+		d.log.Info("generation confirmed", "generation", g.Number, "policy", g.Policy)
+	}
+	return g, d.after(ctx, err)
+}
+
+// Rollback implements control.Service.
+func (d *Daemon) Rollback(ctx context.Context) (control.Status, error) {
+	_, err := d.Firewall.Rollback(ctx)
+	if err == nil {
+		d.counters.rollbacks[byHand].Add(1)
+		d.log.Warn("trial rolled back by hand")
+	}
+	if err := d.after(ctx, err); err != nil {
+		return control.Status{}, err
+	}
+	return d.Status(ctx)
+}
+
+// Reset implements control.Service.
+func (d *Daemon) Reset(ctx context.Context) (control.ResetResult, error) {
+	r, err := d.Firewall.Reset(ctx)
+	if err == nil && len(r.Generations) > 0 {
+		d.counters.rollbacks[byReset].Add(1)
+		d.log.Warn("firewall reset: everything passes", "generations", r.Generations, "bans", r.Bans)
+	}
+	return r, d.after(ctx, err)
+}
+
+// after syncs with the kernel after a change and returns the first error.
+func (d *Daemon) after(ctx context.Context, err error) error {
+	if syncErr := d.sync(ctx); err == nil {
+		return explain(syncErr)
+	}
+	return err
+}
+
+// Status implements control.Service.
+func (d *Daemon) Status(ctx context.Context) (control.Status, error) {
+	s, err := d.Firewall.Status(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Daemon = d.status()
+	return s, nil
+}
+
+// Reload reads the policy of the generation in force from its file again and
+// applies it on trial.
+func (d *Daemon) Reload(ctx context.Context) error {
+	err := d.reload(ctx)
+	d.counters.reloadOK.Store(err == nil)
+	if err == nil {
+		d.counters.reloadedAt.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+func (d *Daemon) reload(ctx context.Context) error {
+	s, err := d.generations.State()
+	if err != nil {
+		return err
+	}
+	g := s.InForce()
+	if g == nil || g.Path == "" {
+		return fmt.Errorf("no policy is in force that could be read again: use moonlatch apply")
+	}
+	p, req, err := Load(g.Path, d.log)
+	if err != nil {
+		return err
+	}
+	p.Close()
+	req.By = "reload"
+	_, err = d.Apply(ctx, req)
+	return err
+}
