@@ -1,0 +1,37 @@
+package policy
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Actions is what handlers can do to the kernel. It is called on the policy's
+// goroutine and must not wait for the kernel.
+type Actions interface {
+	// Ban bans target for the time that its number of bans so far selects from
+	// times, which is not empty. An error, such as that the target is
+	// protected, is given to the policy as a value.
+	Ban(target netip.Prefix, times []time.Duration, why, by string) error
+	Unban(target netip.Prefix) error
+	Banned(netip.Addr) bool
+	Bans() int
+}
+
+// Env is what a policy sees of the world outside. Everything may be zero.Everything but Files may be
+// zero in a load that runs no handlers.
+type Env struct {
+	Actions Actions
+	Log     *slog.Logger // of fw.log, and of handlers that are switched off; nil discards
+
+	// Facts, read while the policy loads. Interfaces is also what the names in
+	// iif and oif are compared with, for the warnings.
+	Interfaces func() []string
+	Addresses  func() []netip.Addr
+	Hostname   string
+
+	// InterfaceName turns the index of an interface into its name, "" when
+	// there is none. It is called on the packet path too, so it must be safe
+	// for concurrent use, and neither wait nor allocate.
+	InterfaceName func(index uint32) string
+}

@@ -1,0 +1,91 @@
+package policy
+
+import (
+	lua "github.com/yuin/gopher-lua"
+
+	"moonlatch/engine/ruleset"
+)
+
+// module makes the Lua value of a module: it can be read, and knows when a name
+// is misspelt or comes too early or too late.
+func (p *Policy) module(path string, members []member) lua.LValue {
+	L := p.state.L()
+	values := L.NewTable()
+	for _, m := range members {
+		if v := p.memberValue(path, m); v != lua.LNil {
+			values.RawSetString(m.Name, v)
+		}
+	}
+	missing := L.NewTable()
+	missing.RawSetString("__index", L.NewFunction(func(L *lua.LState) int {
+		L.RaiseError("%s", unknownMember(path, members, L.Get(2)))
+		return 0
+	}))
+	values.Metatable = missing
+	mt := L.NewTable()
+	mt.RawSetString("__metatable", lua.LFalse)
+	mt.RawSetString("__index", values)
+	mt.RawSetString("__newindex", L.NewFunction(func(L *lua.LState) int {
+		L.RaiseError("%s cannot be changed: %s.%s = … is not possible", path, path, L.Get(2))
+		return 0
+	}))
+	mt.RawSetString("__call", L.NewFunction(func(L *lua.LState) int {
+		L.RaiseError("%s is a module, not a function: its functions are %s.NAME", path, path)
+		return 0
+	}))
+	return &lua.LUserData{Value: moduleObject(path), Metatable: mt}
+}
+
+// moduleObject names a module in errors.
+type moduleObject string
+
+func (m moduleObject) String() string { return "the module " + string(m) }
+func (m moduleObject) usage() string  { return "its functions are " + string(m) + ".NAME" }
+
+func (p *Policy) memberValue(path string, m member) lua.LValue {
+	L := p.state.L()
+	name := path + "." + m.Name
+	switch {
+	case m.value != nil:
+		return m.value(p)
+	case m.declare != nil:
+		return L.NewFunction(func(L *lua.LState) int {
+			if p.load == nil {
+				L.RaiseError("%s declares something, and a policy declares only while it is read: a handler cannot call it", name)
+			}
+			return m.declare(p.load, L)
+		})
+	case m.handle != nil:
+		return L.NewFunction(func(L *lua.LState) int {
+			if p.load != nil {
+				L.RaiseError("%s works in handlers only: while the policy is read, nothing is in force yet", name)
+			}
+			return m.handle(p, L)
+		})
+	case m.always != nil:
+		return L.NewFunction(func(L *lua.LState) int { return m.always(p, L) })
+	}
+	return lua.LNil
+}
+
+func unknownMember(path string, members []member, key lua.LValue) string {
+	name, ok := key.(lua.LString)
+	if !ok {
+		return path + " has names only, and " + describe(key) + " is none"
+	}
+	if m := lookup(members, string(name)); m != nil && m.later() {
+		return path + "." + string(name) + notYet(m.Entry)
+	}
+	return "unknown name " + path + "." + string(name) + ruleset.Suggest(string(name), names(members))
+}
+
+// notYet ends the sentence about a name that is not available yet.
+func notYet(e Entry) string {
+	if e.Instead == "-" {
+		return " is not available yet"
+	}
+	return " is not available yet: write it as nft text, for example " + quoted(e.Instead)
+}
+
+// quoted writes nft text as a Lua string.
+func quoted(text string) string { return describe(lua.LString(text)) }

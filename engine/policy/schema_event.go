@@ -1,0 +1,176 @@
+package policy
+
+import (
+	"net"
+	"net/netip"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"moonlatch/engine/detect"
+	"moonlatch/engine/packet"
+)
+
+// eventField is a field of an event, nil where the packet does not tell it.
+type eventField struct {
+	Entry
+	get func(s *events, e *event) lua.LValue
+}
+
+func eventFields() []eventField {
+	field := func(name, takes, doc string, get func(s *events, e *event) lua.LValue) eventField {
+		example := `fw.on(closed, function(ev) fw.log.info(tostring(ev.` + name + `)) end)`
+		return eventField{Entry{Name: name, Takes: takes, Doc: doc, Example: example}, get}
+	}
+	number := func(known func(*packet.Packet) bool, get func(*packet.Packet) uint16) func(*events, *event) lua.LValue {
+		return func(s *events, e *event) lua.LValue {
+			if !known(e.pkt) {
+				return lua.LNil
+			}
+			return s.numbers.get(get(e.pkt))
+		}
+	}
+	hasIP := func(p *packet.Packet) bool { return p.Src.IsValid() }
+	hasPorts := func(p *packet.Packet) bool { return p.HasPorts }
+	hasICMP := func(p *packet.Packet) bool { return p.HasICMP }
+	return []eventField{
+		field("time", "number", "when the packet came, in seconds since 1970", eventTime),
+		field("stream", "text", "the stream's name", func(s *events, e *event) lua.LValue { return s.word(e.stream.Name) }),
+		field("rule", "text", "the name of the rule that logged the packet", func(s *events, e *event) lua.LValue { return s.word(e.rule) }),
+		field("family", "text", `"ipv4" or "ipv6"`, eventFamily),
+		field("src", "text", "source address", func(s *events, e *event) lua.LValue { return s.addr(e.pkt.Src) }),
+		field("dst", "text", "destination address", func(s *events, e *event) lua.LValue { return s.addr(e.pkt.Dst) }),
+		field("proto", "text", `the protocol's name, "tcp", or its number as text`, func(s *events, e *event) lua.LValue {
+			return s.wordIf(e.pkt.HasProto, packet.ProtoName(e.pkt.Proto))
+		}),
+		field("sport", "number", "source port", number(hasPorts, func(p *packet.Packet) uint16 { return p.Sport })),
+		field("dport", "number", "destination port", number(hasPorts, func(p *packet.Packet) uint16 { return p.Dport })),
+		field("flags", "text", `the TCP flags that are set, such as "syn,ack"`, eventFlags),
+		field("ttl", "number", "TTL or hop limit", number(hasIP, func(p *packet.Packet) uint16 { return uint16(p.TTL) })),
+		field("length", "number", "bytes, with the IP header", eventLength),
+		field("iif", "text", "name of the input interface", func(s *events, e *event) lua.LValue { return s.ifname(e.pkt.Iif) }),
+		field("oif", "text", "name of the output interface", func(s *events, e *event) lua.LValue { return s.ifname(e.pkt.Oif) }),
+		field("mark", "number", "the packet's mark", func(s *events, e *event) lua.LValue { return s.number(e.pkt.Mark) }),
+		field("mac", "text", "source hardware address", func(s *events, e *event) lua.LValue {
+			return s.wordIf(e.pkt.HasMAC, net.HardwareAddr(e.pkt.MAC[:]).String())
+		}),
+		field("icmp_type", "text", `name of the ICMP type, such as "echo-request", or its number as text`, func(s *events, e *event) lua.LValue {
+			return s.wordIf(e.pkt.HasICMP, packet.ICMPTypeName(e.pkt.Src.Is6(), e.pkt.ICMPType))
+		}),
+		field("icmp_code", "number", "ICMP code", number(hasICMP, func(p *packet.Packet) uint16 { return uint16(p.ICMPCode) })),
+		field("uid", "number", "owner of the local socket", func(s *events, e *event) lua.LValue { return s.numberIf(e.pkt.HasOwner, e.pkt.UID) }),
+		field("gid", "number", "group of the local socket", func(s *events, e *event) lua.LValue { return s.numberIf(e.pkt.HasOwner, e.pkt.GID) }),
+		field("payload", "text", "the bytes behind the transport header, as far as they were copied", eventPayload),
+	}
+}
+
+func eventTime(_ *events, e *event) lua.LValue {
+	if e.pkt.Time.IsZero() {
+		return lua.LNil
+	}
+	return lua.LNumber(float64(e.pkt.Time.UnixNano()) / 1e9)
+}
+
+func eventFamily(s *events, e *event) lua.LValue {
+	family := "ipv4"
+	if e.pkt.Src.Is6() {
+		family = "ipv6"
+	}
+	return s.wordIf(e.pkt.Src.IsValid(), family)
+}
+
+func eventFlags(s *events, e *event) lua.LValue {
+	if !e.pkt.HasFlags {
+		return lua.LNil
+	}
+	return s.flags(e.pkt.Flags)
+}
+
+func eventLength(s *events, e *event) lua.LValue {
+	return s.numberIf(e.pkt.Length > 0, uint32(e.pkt.Length))
+}
+
+func eventPayload(_ *events, e *event) lua.LValue {
+	if e.pkt.Payload == nil {
+		return lua.LNil
+	}
+	return lua.LString(e.pkt.Payload)
+}
+
+func (s *events) addr(a netip.Addr) lua.LValue {
+	if !a.IsValid() {
+		return lua.LNil
+	}
+	return s.addrs.get(a, func(a netip.Addr) lua.LValue { return lua.LString(a.String()) })
+}
+
+func (s *events) word(w string) lua.LValue {
+	return s.words.get(w, func(w string) lua.LValue { return lua.LString(w) })
+}
+
+func (s *events) wordIf(known bool, w string) lua.LValue {
+	if !known {
+		return lua.LNil
+	}
+	return s.word(w)
+}
+
+func (s *events) number(n uint32) lua.LValue {
+	if n > 0xffff {
+		return lua.LNumber(n)
+	}
+	return s.numbers.get(uint16(n))
+}
+
+func (s *events) numberIf(known bool, n uint32) lua.LValue {
+	if !known {
+		return lua.LNil
+	}
+	return s.number(n)
+}
+
+func (s *events) ifname(index uint32) lua.LValue {
+	if index == 0 || s.iface == nil {
+		return lua.LNil
+	}
+	name := s.iface(index)
+	return s.wordIf(name != "", name)
+}
+
+// flags gives the names of TCP flags, made once for each combination.
+func (s *events) flags(f packet.Flags) lua.LValue {
+	if s.flagTexts[f] == nil {
+		s.flagTexts[f] = lua.LString(f.String())
+	}
+	return s.flagTexts[f]
+}
+
+// hitField is a field of a detector's hit.
+type hitField struct {
+	Entry
+	get func(p *Policy, h detect.Hit) lua.LValue
+}
+
+func hitFields() []hitField {
+	field := func(name, takes, doc string, get func(p *Policy, h detect.Hit) lua.LValue) hitField {
+		example := `fw.detect "d" { on = closed, over = 10, within = "60s", action = function(hit) fw.log.info(tostring(hit.` + name + `)) end }`
+		return hitField{Entry{Name: name, Takes: takes, Doc: doc, Example: example}, get}
+	}
+	return []hitField{
+		field("detector", "text", "the detector's name", func(_ *Policy, h detect.Hit) lua.LValue { return lua.LString(h.Detector) }),
+		field("src", "text", "the source that went over the threshold", func(p *Policy, h detect.Hit) lua.LValue { return p.events.addr(h.Src) }),
+		field("first", "number", "when the first counted event came, in seconds since 1970", func(_ *Policy, h detect.Hit) lua.LValue {
+			return lua.LNumber(float64(h.First.UnixNano()) / 1e9)
+		}),
+		field("last", "number", "when the last counted event came", func(_ *Policy, h detect.Hit) lua.LValue {
+			return lua.LNumber(float64(h.Last.UnixNano()) / 1e9)
+		}),
+		field("count", "number", "what was counted", func(_ *Policy, h detect.Hit) lua.LValue { return lua.LNumber(h.Count) }),
+		field("ports", "list of numbers", "the destination ports, where they were counted; 64 at most", func(p *Policy, h detect.Hit) lua.LValue {
+			t := p.state.L().NewTable()
+			for _, port := range h.Ports {
+				t.Append(lua.LNumber(port))
+			}
+			return t
+		}),
+	}
+}

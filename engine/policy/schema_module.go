@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"log/slog"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"moonlatch/engine/ruleset"
+)
+
+// moduleMembers are the names of require "moonlatch".
+func moduleMembers() []member {
+	list := []member{
+		{Entry: Entry{Name: "chain", Takes: "name, then a table of options", Doc: "declares a chain; calling it with a table appends a rule", Example: `fw.chain "input" { hook = "input", policy = "drop" }`}, declare: (*loader).newChain},
+		{Entry: Entry{Name: "set", Takes: "name, then a table of addresses, prefixes and ranges of both families, or of ports", Doc: "declares a named set", Example: `fw.set "admins" { "192.0.2.0/28", "2001:db8::/48" }`}, declare: (*loader).newSet},
+		{Entry: Entry{Name: "stream", Takes: "name, then, if need be, a table of options", Doc: "declares a flow of packet events; rules that have it among their items log to it", Example: `fw.stream "closed"`}, declare: (*loader).newStream},
+		{Entry: Entry{Name: "detect", Takes: "name, then a table of options", Doc: "declares a detector, which counts the events of each source natively", Example: `fw.detect "portscan" { on = closed, count = "distinct dport", over = 10, within = "60s", ban = "1h" }`}, declare: (*loader).newDetector},
+		{Entry: Entry{Name: "on", Takes: "stream, a filter if need be, function(ev)", Doc: "calls the function for each event of the stream that the filter lets through", Example: `fw.on(closed, { tcp = 3389 }, function(ev) fw.ban(ev.src, "6h", "rdp probe") end)`}, declare: (*loader).on},
+		{Entry: Entry{Name: "every", Takes: "time, function()", Doc: "calls the function again and again", Example: `fw.every("10m", function() fw.log.info("bans: " .. fw.bans()) end)`}, declare: (*loader).every},
+		{Entry: Entry{Name: "after", Takes: "time, function()", Doc: "calls the function once, that long after the policy has taken effect", Example: `fw.after("1m", function() fw.log.info("a minute old") end)`}, declare: (*loader).after},
+		{Entry: Entry{Name: "protect", Takes: "a list of addresses, prefixes, ranges and sets", Doc: "exempts them from every ban and every trap", Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`}, declare: (*loader).protect},
+		{Entry: Entry{Name: "watchdog", Takes: "a table of options", Doc: "sets how long a new ruleset stays on trial, and what follows when nobody confirms it", Example: `fw.watchdog { confirm = "60s", fallback = "previous" }`}, declare: (*loader).watch},
+
+		{Entry: Entry{Name: "jump", Takes: "chain", Doc: "a verdict: goes on in another chain and comes back", Example: `input { "ssh", tcp = 22, fw.jump(ssh_in) }`}, declare: branchTo("jump", "jump")},
+		{Entry: Entry{Name: "goto_", Takes: "chain", Doc: "a verdict: goes on in another chain without coming back", Example: `input { "ssh", tcp = 22, fw.goto_(ssh_in) }`}, declare: branchTo("goto", "goto_")},
+		{Entry: Entry{Name: "trap", Takes: "time", Doc: "an item: the kernel drops everything from the packet's source for that time", Example: `input { "telnet", tcp = { 23, 2323 }, fw.trap "24h", fw.drop }`}, declare: trap},
+		{Entry: Entry{Name: "syslog", Takes: "prefix", Doc: "an item: writes the packet to the kernel's log", Example: `input { "odd", tcp = 7, fw.syslog("odd: "), fw.drop }`}, declare: syslog},
+
+		{Entry: Entry{Name: "ban", Takes: "address or prefix, time or list of times, reason", Doc: "bans a source; IPv6 addresses as their /64. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.ban(ev.src, { "1h", "24h" }, "knocked") end)`}, handle: (*Policy).ban},
+		{Entry: Entry{Name: "unban", Takes: "address or prefix", Doc: "ends a ban. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.unban(ev.src) end)`}, handle: (*Policy).unban},
+		{Entry: Entry{Name: "banned", Takes: "address", Doc: "whether the address is banned", Example: `fw.on(closed, function(ev) if fw.banned(ev.src) then return end end)`}, handle: (*Policy).banned},
+		{Entry: Entry{Name: "bans", Doc: "the number of bans in force", Example: `fw.every("1h", function() fw.log.info(fw.bans() .. " bans") end)`}, handle: (*Policy).bans},
+
+		{Entry: Entry{Name: "lines", Takes: "name of a file in the policy's folder", Doc: "the lines of the file without blank ones and # comments", Example: `fw.protect(fw.lines("lists/drop.txt"))`}, declare: (*loader).lines},
+		{Entry: Entry{Name: "log", Doc: "writes to the daemon's log", Example: `fw.log.info("loaded")`}, value: func(p *Policy) lua.LValue { return p.module("fw.log", logMembers()) }},
+		{Entry: Entry{Name: "fact", Doc: "what the policy can know of its host", Example: `fw.protect(fw.fact.addresses())`}, value: func(p *Policy) lua.LValue { return p.module("fw.fact", factMembers()) }},
+	}
+	return append(append(list, verdictMembers()...), laterMembers()...)
+}
+
+// verdictMembers are the verdicts that are values by themselves.
+func verdictMembers() []member {
+	verdict := func(name, kind, doc string) member {
+		w := word{name, ruleset.Verdict{Kind: kind}}
+		return member{
+			Entry: Entry{Name: name, Doc: "a verdict: " + doc, Example: `input { "ping", icmp = "echo-request", fw.` + name + ` }`},
+			value: func(p *Policy) lua.LValue {
+				if kind == "reject" {
+					return p.wrap(rejectWord{w})
+				}
+				return p.wrap(w)
+			},
+		}
+	}
+	return []member{
+		verdict("accept", "accept", "lets the packet pass this chain's hook"),
+		verdict("drop", "drop", "drops the packet"),
+		verdict("reject", "reject", `drops the packet and tells its sender; reject("tcp-reset") says how`),
+		verdict("continue", "continue", "goes on with the next rule"),
+		verdict("return_", "return", "goes back to the chain that jumped here"),
+	}
+}
+
+// laterMembers are names of the language that are not available yet.
+func laterMembers() []member {
+	later := func(name, nft string) member { return member{Entry: Entry{Name: name, Instead: nft}} }
+	return []member{
+		later("mark", "meta mark set 1"),
+		later("ctmark", "ct mark set 1"),
+		later("dscp", "ip dscp set cs1"),
+		later("snat", "snat ip to 192.0.2.1"),
+		later("dnat", "dnat ip to 192.0.2.1:80"),
+		later("masquerade", "masquerade"),
+		later("redirect", "redirect to :8080"),
+		later("notrack", "notrack"),
+		later("mss", "tcp option maxseg size set rt mtu"),
+		later("queue", "queue num 1"),
+		later("vmap", "tcp dport vmap { 80 : accept, 81 : drop }"),
+		later("map", "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"),
+		later("synproxy", "synproxy mss 1460 wscale 7 timestamp sack-perm"),
+		later("tproxy", "tproxy ip to 127.0.0.1:50080"),
+		later("counter", "counter"),
+		later("add", "-"), later("dup", "-"), later("flow", "-"), later("flowtable", "-"),
+		later("quota", "quota over 10 mbytes"), later("helper", "-"), later("nft", "-"),
+		later("brake", "-"), later("probe", "-"), later("remember", "-"), later("recall", "-"),
+		later("metric", "-"), later("notify", "-"),
+	}
+}
+
+func logMembers() []member {
+	level := func(name string, level slog.Level) member {
+		return member{
+			Entry:  Entry{Name: name, Takes: "message", Doc: "writes a message to the daemon's log at this level", Example: `fw.log.` + name + `("message")`},
+			always: logAt(name, level),
+		}
+	}
+	return []member{
+		level("debug", slog.LevelDebug),
+		level("info", slog.LevelInfo),
+		level("warn", slog.LevelWarn),
+		level("error", slog.LevelError),
+	}
+}
+
+func factMembers() []member {
+	return []member{
+		{Entry: Entry{Name: "interfaces", Doc: "the names of this host's interfaces", Example: `for _, name in ipairs(fw.fact.interfaces()) do fw.log.info(name) end`}, declare: (*loader).factInterfaces},
+		{Entry: Entry{Name: "addresses", Doc: "this host's addresses", Example: `fw.protect(fw.fact.addresses())`}, declare: (*loader).factAddresses},
+		{Entry: Entry{Name: "hostname", Doc: "this host's name", Example: `fw.log.info(fw.fact.hostname)`}, value: func(p *Policy) lua.LValue { return lua.LString(p.env.Hostname) }},
+		{Entry: Entry{Name: "resolve", Instead: "-"}},
+	}
+}

@@ -1,0 +1,70 @@
+package policy
+
+import (
+	"slices"
+
+	"moonlatch/engine/ruleset"
+)
+
+// warn lists what is allowed but most likely a mistake.
+func (l *loader) warn() []*ruleset.Error {
+	var out []*ruleset.Error
+	add := func(pos ruleset.Pos, format string, args ...any) {
+		if e := ruleset.Errorf(pos, format, args...); !slices.ContainsFunc(out, func(o *ruleset.Error) bool { return *o == *e }) {
+			out = append(out, e)
+		}
+	}
+	l.warnInterfaces(add)
+	l.warnStreams(add)
+	return out
+}
+
+func (l *loader) warnInterfaces(add func(ruleset.Pos, string, ...any)) {
+	if l.env.Interfaces == nil {
+		return
+	}
+	known := l.env.Interfaces()
+	for _, c := range l.set.Chains {
+		if c.Device != "" && !slices.Contains(known, c.Device) {
+			add(c.Pos, "chain %q: interface %q does not exist on this host%s", c.Name, c.Device, ruleset.Suggest(c.Device, known))
+		}
+		for _, r := range c.Rules {
+			for _, f := range r.Fields {
+				i, ok := f.(ruleset.Interface)
+				if !ok {
+					continue
+				}
+				for _, name := range i.Names {
+					if !slices.ContainsFunc(known, func(k string) bool { return interfaceIn([]string{name}, k) }) {
+						add(r.Pos, "rule %q: interface %q does not exist on this host%s", r.Name, name, ruleset.Suggest(name, known))
+					}
+				}
+			}
+		}
+	}
+}
+
+func (l *loader) warnStreams(add func(ruleset.Pos, string, ...any)) {
+	logged, heard := map[*ruleset.Stream]bool{}, map[*ruleset.Stream]bool{}
+	for _, r := range l.set.Routes() {
+		logged[r.Stream] = true
+	}
+	for _, h := range l.handlers {
+		heard[h.Stream] = true
+	}
+	for _, d := range l.detectors {
+		for _, s := range d.Streams {
+			heard[s] = true
+		}
+	}
+	for _, s := range l.set.Streams {
+		switch {
+		case !logged[s] && !heard[s]:
+			add(s.Pos, "stream %q is not used: no rule logs to it, and nothing listens to it", s.Name)
+		case !logged[s]:
+			add(s.Pos, "stream %q never has events: no rule has it among its items", s.Name)
+		case !heard[s]:
+			add(s.Pos, "stream %q has no listener: no fw.on and no fw.detect is on it", s.Name)
+		}
+	}
+}
