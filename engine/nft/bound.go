@@ -41,7 +41,7 @@ func (b bound) element(p netip.Prefix) Element {
 	return Element{Prefix: p, Timeout: b.timeout, Expires: b.expires, Comment: b.comment}
 }
 
-// join makes elements of a set's sorted bounds. An end without a start is nft's mark for the empty space before the
+// join makes elements of a set's bounds, which are sorted and differ. An end without a start is nft's mark for the empty space before the
 // first interval.
 func join(bounds []bound, info SetInfo) ([]Element, error) {
 	elements := make([]Element, 0, len(bounds))
@@ -52,9 +52,8 @@ func join(bounds []bound, info SetInfo) ([]Element, error) {
 		case b.end:
 		case !info.Interval:
 			elements = append(elements, b.element(netip.PrefixFrom(b.addr, b.addr.BitLen())))
-		case i+1 < len(bounds) && bounds[i+1].addr != b.addr:
+		case i+1 < len(bounds):
 			elements = b.split(elements, bounds[i+1].addr.Prev())
-		case i+1 < len(bounds): // the same start twice, from a listing that was interrupted
 		default:
 			elements = b.split(elements, netipx.PrefixLastIP(netip.PrefixFrom(b.addr, 0)))
 		}

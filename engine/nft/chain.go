@@ -12,12 +12,10 @@ type Chain struct {
 	Base bool // it has a hook: the kernel calls it
 }
 
-// Chains lists the chains of a table. ErrNotExist means that there is no such table.
+// Chains lists the chains of a table. Errors are as those of [Client.Rules].
 func (c *Client) Chains(t Table) ([]Chain, error) {
 	var out []Chain
-	chains, err := list(func(each func(answer) error) error {
-		return c.read.query(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, t.Family, nil, each)
-	}, decodeChain)
+	chains, err := list(c, unix.NFT_MSG_GETCHAIN, t.Family, nil, decodeChain)
 	for _, chain := range chains {
 		if chain.table == t.Name {
 			out = append(out, chain.Chain)
@@ -27,7 +25,7 @@ func (c *Client) Chains(t Table) ([]Chain, error) {
 		err = c.exists(t)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list chains of table %s: %w", t, err)
+		return out, fmt.Errorf("list chains of table %s: %w", t, err)
 	}
 	return out, nil
 }

@@ -72,8 +72,9 @@ func checkComment(comment string) error {
 // Elements lists a set of addresses in ascending order. A range that is no prefix comes as the prefixes it consists of.
 // ErrNotExist means that there is no such table or set.
 //
-// ErrInterrupted means that transactions kept coming while the kernel listed. The elements are returned nevertheless:
-// they miss or repeat some if one of those transactions was about them.
+// ErrInterrupted means that the set was in motion while the kernel listed it, because transactions kept coming, or because the
+// kernel is still enlarging a hash set that got many elements. The elements are returned nevertheless, but some may be
+// missing. The kernel does not tell if a listing misses one because others, that have expired, are cleaned up meanwhile.
 func (c *Client) Elements(t Table, set string) ([]Element, error) {
 	fail := func(err error) error { return fmt.Errorf("list elements of set %s in table %s: %w", set, t, err) }
 	info, err := c.read.setInfo(t, set)
@@ -87,7 +88,6 @@ func (c *Client) Elements(t Table, set string) ([]Element, error) {
 	if listErr != nil && !errors.Is(listErr, ErrInterrupted) {
 		return nil, fail(listErr)
 	}
-	slices.SortFunc(bounds, bound.compare)
 	elements, err := join(bounds, info)
 	if err != nil {
 		return nil, fail(err)
@@ -98,27 +98,40 @@ func (c *Client) Elements(t Table, set string) ([]Element, error) {
 	return elements, nil
 }
 
-// bounds lists a set as the kernel holds it, starting over while it is interrupted.
-func (c *Client) bounds(t Table, set string, info SetInfo) (all []bound, err error) {
-	for range attempts {
+// bounds lists a set as the kernel holds it, sorted. The result is returned with ErrInterrupted, too.
+func (c *Client) bounds(t Table, set string, info SetInfo) ([]bound, error) {
+	var all []bound
+	pause := 10 * time.Millisecond
+	err := c.steady(func() error {
 		all = slices.Grow(all[:0], max(info.Count, 0))
-		err = c.read.query(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, t.Family, func(w *writer) {
-			w.string(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
-			w.string(unix.NFTA_SET_ELEM_LIST_SET, set)
-		}, func(a answer) error {
-			return eachElement(a, func(b []byte) error {
-				bound, err := decodeBound(b, info)
-				if err == nil {
-					all = append(all, bound)
-				}
-				return err
-			})
+		err := c.read.elements(t, set, func(b []byte) error {
+			bound, err := decodeBound(b, info)
+			if err == nil {
+				all = append(all, bound)
+			}
+			return err
 		})
-		if !errors.Is(err, ErrInterrupted) {
-			break
+		slices.SortFunc(all, bound.compare)
+		listed := len(all)
+		all = slices.CompactFunc(all, func(a, b bound) bool { return a.compare(b) == 0 })
+		if err == nil && len(all) < listed {
+			// The kernel lists a hash set by position. If it is enlarging the set in the background, elements change
+			// places: for each that came twice, another one did not come.
+			pause *= 2
+			time.Sleep(pause)
+			return ErrInterrupted
 		}
-	}
+		return err
+	})
 	return all, err
+}
+
+// elements lists a set and hands the data of each element to each.
+func (c *conn) elements(t Table, set string, each func([]byte) error) error {
+	return c.query(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, t.Family, func(w *writer) {
+		w.string(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
+		w.string(unix.NFTA_SET_ELEM_LIST_SET, set)
+	}, func(a answer) error { return eachElement(a, each) })
 }
 
 // Element returns the element of a set of addresses that holds the whole of p, without listing the set. In an interval
@@ -136,7 +149,10 @@ func (c *Client) Element(t Table, set string, p netip.Prefix) (e Element, ok boo
 		return fail(err)
 	}
 	if info.Interval {
-		e, ok, err = c.covering(t, set, info, first, last)
+		err = c.steady(func() error {
+			e, ok, err = c.covering(t, set, info, first, last)
+			return err
+		})
 	} else {
 		var host bound
 		host, ok, err = c.bound(t, set, info, first, false)
@@ -164,25 +180,16 @@ const (
 // An expired element is not in it. ErrNotExist means that there is no such table or set.
 func (c *Client) Expiries(t Table, set string) (map[Key]time.Duration, error) {
 	var expiries map[Key]time.Duration
-	var err error
-	for range attempts {
+	err := c.steady(func() error {
 		expiries = make(map[Key]time.Duration)
-		err = c.read.query(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, t.Family, func(w *writer) {
-			w.string(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
-			w.string(unix.NFTA_SET_ELEM_LIST_SET, set)
-		}, func(a answer) error {
-			return eachElement(a, func(b []byte) error {
-				raw, err := decodeElement(b)
-				if err == nil {
-					expiries[Key(raw.key)] = raw.expires
-				}
-				return err
-			})
+		return c.read.elements(t, set, func(b []byte) error {
+			raw, err := decodeElement(b)
+			if err == nil {
+				expiries[Key(raw.key)] = raw.expires
+			}
+			return err
 		})
-		if !errors.Is(err, ErrInterrupted) {
-			break
-		}
-	}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list expiries of set %s in table %s: %w", set, t, err)
 	}

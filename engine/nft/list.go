@@ -29,9 +29,7 @@ type Counter struct {
 
 // Tables lists the tables of all families.
 func (c *Client) Tables() ([]Table, error) {
-	tables, err := list(func(each func(answer) error) error {
-		return c.read.query(unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP, unix.NFPROTO_UNSPEC, nil, each)
-	}, decodeTable)
+	tables, err := list(c, unix.NFT_MSG_GETTABLE, unix.NFPROTO_UNSPEC, nil, decodeTable)
 	if err != nil {
 		return tables, fmt.Errorf("list tables: %w", err)
 	}
@@ -43,10 +41,8 @@ func (c *Client) Tables() ([]Table, error) {
 // ErrInterrupted means that transactions kept coming while the kernel listed. The rules are returned nevertheless:
 // they miss or repeat some if one of those transactions was about them.
 func (c *Client) Rules(t Table) ([]Rule, error) {
-	rules, err := list(func(each func(answer) error) error {
-		return c.read.query(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, t.Family, func(w *writer) {
-			w.string(unix.NFTA_RULE_TABLE, t.Name)
-		}, each)
+	rules, err := list(c, unix.NFT_MSG_GETRULE, t.Family, func(w *writer) {
+		w.string(unix.NFTA_RULE_TABLE, t.Name)
 	}, decodeRule)
 	if err == nil && len(rules) == 0 {
 		err = c.exists(t)
@@ -59,11 +55,9 @@ func (c *Client) Rules(t Table) ([]Rule, error) {
 
 // Counters lists the named counters of a table. Errors are as those of [Client.Rules].
 func (c *Client) Counters(t Table) ([]Counter, error) {
-	counters, err := list(func(each func(answer) error) error {
-		return c.read.query(unix.NFT_MSG_GETOBJ, unix.NLM_F_DUMP, t.Family, func(w *writer) {
-			w.string(unix.NFTA_OBJ_TABLE, t.Name)
-			w.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-		}, each)
+	counters, err := list(c, unix.NFT_MSG_GETOBJ, t.Family, func(w *writer) {
+		w.string(unix.NFTA_OBJ_TABLE, t.Name)
+		w.uint32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
 	}, decodeCounter)
 	if err == nil && len(counters) == 0 {
 		err = c.exists(t)
@@ -81,28 +75,51 @@ func (c *Client) exists(t Table) error {
 	}, func(answer) error { return nil })
 }
 
-// list collects what query yields, decoded, and starts over as long as it was interrupted. The last attempt's result is
-// returned with ErrInterrupted.
-func list[T any](query func(each func(answer) error) error, decode func(answer) (T, error)) ([]T, error) {
+// list collects, decoded, what there is. The result is returned with ErrInterrupted, too.
+func list[T any](c *Client, typ uint16, family Family, fill func(*writer), decode func(answer) (T, error)) ([]T, error) {
 	var all []T
-	var err error
-	for range attempts {
+	err := c.steady(func() error {
 		all = all[:0]
-		err = query(func(a answer) error {
+		return c.read.query(typ, unix.NLM_F_DUMP, family, fill, func(a answer) error {
 			v, err := decode(a)
 			if err == nil {
 				all = append(all, v)
 			}
 			return err
 		})
-		if !errors.Is(err, ErrInterrupted) {
-			break
-		}
-	}
+	})
 	if err != nil && !errors.Is(err, ErrInterrupted) {
 		return nil, err
 	}
 	return all, err
+}
+
+// steady calls read again while the ruleset changes under it, and returns ErrInterrupted if that does not end. The kernel
+// marks a listing as interrupted only if a change came between two of its parts. Within one part, it may list neither
+// an element nor what the same transaction replaced it with.
+func (c *Client) steady(read func() error) error {
+	var err error
+	for range attempts {
+		before, genErr := c.GenID()
+		if genErr != nil {
+			return genErr
+		}
+		err = read()
+		if err == nil {
+			after, genErr := c.GenID()
+			if genErr != nil {
+				return genErr
+			}
+			if after == before {
+				return nil
+			}
+			err = ErrInterrupted
+		}
+		if !errors.Is(err, ErrInterrupted) {
+			return err
+		}
+	}
+	return err
 }
 
 func decodeTable(a answer) (Table, error) {
