@@ -1,0 +1,217 @@
+package nflog
+
+import (
+	"fmt"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Reader receives the packets logged to one NFLOG group.
+//
+// One goroutine at a time may call Read; every other method is safe to call
+// from any goroutine at any time.
+type Reader struct {
+	group     uint16
+	copyRange uint32
+	conn      *netlink.Conn
+	raw       syscall.RawConn
+	closed    atomic.Bool
+	stats     counters
+
+	// What follows belongs to the goroutine in Read.
+	decoder   decoder
+	receiveFn func(fd uintptr) (done bool) // r.receive, made once: a method value allocates
+	buf       []byte                       // room for one datagram, and a byte to notice a larger one
+	wait      bool                         // receive shall wait for a datagram
+	n         int                          // size of the datagram in buf, 0 for none
+	err       error                        // why receive gave up
+}
+
+// maxDatagrams bounds what one Read brings, so that its caller gets to other
+// work under any load.
+const maxDatagrams = 64
+
+// Stats are totals since Open. The package comment explains the losses.
+type Stats struct {
+	Events    uint64 // packets handed to the handler
+	Datagrams uint64 // netlink datagrams received; Events/Datagrams is the kernel's mean batch
+	Reads     uint64 // calls of Read
+	Lost      uint64 // packets that the kernel numbered but no handler saw
+	Overruns  uint64 // times the kernel reported a full receive buffer
+	Malformed uint64 // messages skipped because they made no sense
+}
+
+type counters struct {
+	events, datagrams, reads, lost, overruns, malformed atomic.Uint64
+}
+
+// Open binds cfg.Group in the network namespace of the calling thread.
+//
+// Errors that a program may want to tell apart are ErrGroupBusy, ErrPermission
+// and ErrUnsupported.
+func Open(cfg Config) (*Reader, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(conn, cfg)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func newReader(conn *netlink.Conn, cfg Config) (*Reader, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("nflog: netlink socket: %w", err)
+	}
+	if err := bind(conn, raw, cfg); err != nil {
+		return nil, err
+	}
+	r := &Reader{
+		group: cfg.Group, copyRange: cfg.CopyRange,
+		conn: conn, raw: raw,
+		buf: make([]byte, max(maxBatch, maxMessage+int(cfg.CopyRange))+1),
+	}
+	r.receiveFn = r.receive
+	return r, nil
+}
+
+// Read waits until packets arrive and calls handle for each in the kernel's
+// order. It goes on until it has handed over all that was there, or a bounded
+// batch of it; call it again for more. It returns net.ErrClosed after Close.
+//
+// A full receive buffer is no error: Stats counts it, and what it lost.
+func (r *Reader) Read(handle func(*Event)) error {
+	r.stats.reads.Add(1)
+	for i := range maxDatagrams {
+		r.wait = i == 0
+		if err := r.raw.Read(r.receiveFn); err != nil || r.err != nil {
+			return r.readError(err)
+		}
+		if r.n == 0 {
+			break
+		}
+		r.decoder.datagram(r.buf[:r.n], handle)
+		r.stats.add(&r.decoder.tally)
+	}
+	return r.refusal()
+}
+
+// receive reads one datagram into buf. The runtime calls it again, once the
+// socket has something to read, when it reports false.
+func (r *Reader) receive(fd uintptr) (done bool) {
+	r.n, r.err = 0, nil
+	for {
+		n, err := unix.Read(int(fd), r.buf)
+		switch err {
+		case nil:
+			r.n = n
+			return true
+		case unix.ENOBUFS:
+			r.stats.overruns.Add(1)
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return !r.wait
+		default:
+			r.err = err
+			return true
+		}
+	}
+}
+
+func (r *Reader) readError(err error) error {
+	if r.closed.Load() {
+		return net.ErrClosed
+	}
+	if err == nil {
+		err = r.err
+	}
+	return fmt.Errorf("nflog: read group %d: %w", r.group, err)
+}
+
+// refusal returns the kernel's refusal of a Tune, if there was one.
+func (r *Reader) refusal() error {
+	errno := r.decoder.refused
+	if errno == 0 {
+		return nil
+	}
+	r.decoder.refused = 0
+	return fmt.Errorf("nflog: tune group %d: %w", r.group, errno)
+}
+
+// Tune sets the queue threshold and the flush timeout anew, as in Config. It
+// holds for packets logged from now on.
+func (r *Reader) Tune(threshold uint32, timeout time.Duration) error {
+	t := tuning{threshold, timeout}
+	if err := t.check(); err != nil {
+		return err
+	}
+	e := attributeEncoder()
+	t.encode(e, r.copyRange)
+	attributes, err := e.Encode()
+	if err != nil {
+		return fmt.Errorf("nflog: tune group %d: %w", r.group, err)
+	}
+	if _, err := r.conn.Send(configMessage(msgConfig, r.group, attributes)); err != nil {
+		if r.closed.Load() {
+			return net.ErrClosed
+		}
+		return fmt.Errorf("nflog: tune group %d: %w", r.group, err)
+	}
+	return nil
+}
+
+// Close unbinds the group and ends a Read that waits. It may be called again,
+// and from within a handler.
+func (r *Reader) Close() error {
+	r.closed.Store(true)
+	if err := r.conn.Close(); err != nil {
+		return fmt.Errorf("nflog: close group %d: %w", r.group, err)
+	}
+	return nil
+}
+
+// ReceiveBuffer returns the receive buffer that the kernel granted, in bytes as
+// Config.ReceiveBuffer counts them, or 0 after Close.
+func (r *Reader) ReceiveBuffer() int {
+	n, err := r.conn.ReadBuffer()
+	if err != nil {
+		return 0
+	}
+	return n / 2 // the kernel doubles it for its own overhead, socket(7)
+}
+
+// Stats returns the totals so far. Those of a datagram are added as soon as all
+// its packets are handled.
+func (r *Reader) Stats() Stats {
+	s := &r.stats
+	return Stats{
+		Events: s.events.Load(), Datagrams: s.datagrams.Load(), Reads: s.reads.Load(),
+		Lost: s.lost.Load(), Overruns: s.overruns.Load(), Malformed: s.malformed.Load(),
+	}
+}
+
+// add moves the tally of a datagram into the totals.
+func (c *counters) add(t *tally) {
+	c.datagrams.Add(1)
+	c.events.Add(t.events)
+	if t.lost > 0 {
+		c.lost.Add(t.lost)
+	}
+	if t.malformed > 0 {
+		c.malformed.Add(t.malformed)
+	}
+	*t = tally{}
+}
