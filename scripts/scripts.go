@@ -1,0 +1,15 @@
+// Package scripts holds the policies that ship with Moonlatch. They are meant to
+// be read, copied and changed.
+package scripts
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed *.lua
+var policies embed.FS
+
+// Policies returns the folder of the policies, "web.lua" among them. It is
+// read-only and safe for concurrent use.
+func Policies() fs.FS { return policies }
