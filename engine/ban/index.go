@@ -1,0 +1,132 @@
+package ban
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// forever is when a ban without timeout ends.
+const forever = time.Duration(1<<63 - 1)
+
+// index remembers what is banned, so that duplicates are recognised without
+// asking the kernel. It has no pointers and no reasons, to hold a million bans
+// in tens of megabytes. It is safe for concurrent use, and nobody waits for
+// longer than one of its shards is used.
+type index struct {
+	seed    maphash.Seed
+	shards  [256]shard
+	lengths [129]atomic.Int64 // how many targets have so many bits
+	inForce [2][2]atomic.Int64
+}
+
+type shard struct {
+	mu sync.Mutex
+	m  map[target]entry
+}
+
+// entry is a ban in force.
+type entry struct {
+	until  time.Duration // on the book's clock
+	by     uint16        // an index into names
+	manual bool
+}
+
+func newIndex() *index {
+	x := &index{seed: maphash.MakeSeed()}
+	for i := range x.shards {
+		x.shards[i].m = make(map[target]entry)
+	}
+	return x
+}
+
+func (x *index) shard(t target) *shard {
+	return &x.shards[maphash.Comparable(x.seed, t)%uint64(len(x.shards))]
+}
+
+// count adds n to the figures that t and e belong to.
+func (x *index) count(t target, e entry, n int64) {
+	x.lengths[t.bits].Add(n)
+	x.inForce[bit(t.family() == IPv6)][bit(e.manual)].Add(n)
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (x *index) put(t target, e entry) {
+	s := x.shard(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.m[t]; ok {
+		x.count(t, old, -1)
+	}
+	s.m[t] = e
+	x.count(t, e, 1)
+}
+
+func (x *index) remove(t target) {
+	s := x.shard(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.m[t]; ok {
+		delete(s.m, t)
+		x.count(t, old, -1)
+	}
+}
+
+func (x *index) get(t target) (entry, bool) {
+	s := x.shard(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.m[t]
+	return e, ok
+}
+
+// covering returns the ban that bans all of t for longest after now.
+func (x *index) covering(t target, now time.Duration) (by target, e entry, ok bool) {
+	for bits := range t.bits + 1 {
+		if x.lengths[bits].Load() == 0 {
+			continue
+		}
+		u := t.shorten(bits)
+		if f, found := x.get(u); found && f.until > now && (!ok || f.until > e.until) {
+			by, e, ok = u, f, true
+		}
+	}
+	return by, e, ok
+}
+
+// each calls fn for every ban, in no order. fn must not use the index.
+func (x *index) each(fn func(target, entry)) {
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.Lock()
+		for t, e := range s.m {
+			fn(t, e)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// sweep forgets the bans that have ended and returns how many did.
+func (x *index) sweep(now time.Duration) int {
+	n := 0
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.Lock()
+		for t, e := range s.m {
+			if e.until <= now {
+				delete(s.m, t)
+				x.count(t, e, -1)
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}

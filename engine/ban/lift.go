@@ -1,0 +1,122 @@
+package ban
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"moonlatch/engine/nft"
+)
+
+// Unban lifts the ban of exactly this address or prefix, whoever made it. Where
+// another ban covers it, that stays in force. It fails with ErrNotBanned, and names the
+// ban of a prefix around it if there is one.
+func (b *Book) Unban(ctx context.Context, p netip.Prefix) error {
+	n, err := normalTarget(p)
+	if err != nil {
+		return fmt.Errorf("unban: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := targetOf(n)
+	banned, err := b.holds(t)
+	if err != nil {
+		return fmt.Errorf("unban %s: %w", show(n), err)
+	}
+	if !banned {
+		return b.notBanned(ctx, n)
+	}
+	if err := b.lift(ctx, []target{t}); err != nil {
+		return fmt.Errorf("unban %s: %w", show(n), err)
+	}
+	b.counters.unbanned(UnbannedRequest, 1)
+	return nil
+}
+
+// holds reports whether the kernel holds a ban of t.
+func (b *Book) holds(t target) (bool, error) {
+	if !t.set().net() {
+		_, ok, err := b.nft.Element(core(), string(t.set()), t.element())
+		return ok, err
+	}
+	if err := b.loadMissing(t); err != nil {
+		return false, err
+	}
+	p, ok := b.prefixes[t]
+	return ok && p.until > b.clock(), nil
+}
+
+// loadMissing reads the bans of prefixes anew if that of t is not known: another process may have made it.
+func (b *Book) loadMissing(t target) error {
+	if p := b.prefixes[t]; p != nil && p.until > b.clock() {
+		return nil
+	}
+	return b.loadPrefixes()
+}
+
+func (b *Book) notBanned(ctx context.Context, p netip.Prefix) error {
+	around, ok, err := b.Lookup(ctx, p.Addr())
+	if err == nil && ok && around.Target.Overlaps(p) && around.Target.Bits() < p.Bits() {
+		return fmt.Errorf("%s itself %w, but %s is: unban that", show(p), ErrNotBanned, around.Target)
+	}
+	return fmt.Errorf("%s %w", show(p), ErrNotBanned)
+}
+
+// lift lifts bans. The caller holds b.mu.
+func (b *Book) lift(ctx context.Context, targets []target) error {
+	if err := b.write(ctx, change{lift: targets}); err != nil {
+		return err
+	}
+	if b.trial != nil {
+		for _, t := range targets {
+			delete(b.trial.bans, t)
+		}
+	}
+	return nil
+}
+
+// UnbanAll lifts all bans, whoever made them, and returns how many there were.
+func (b *Book) UnbanAll(ctx context.Context) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	bans, err := b.Bans(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("unban all: %w", err)
+	}
+	if err := b.flush(); err != nil {
+		return 0, fmt.Errorf("unban all: %w", err)
+	}
+	b.index.sweep(forever)
+	clear(b.prefixes)
+	if b.trial != nil {
+		clear(b.trial.bans)
+	}
+	b.counters.unbanned(UnbannedRequest, len(bans))
+	return len(bans), nil
+}
+
+// flush empties the sets of bans. The kernel may miss elements while it enlarges a set, so it looks again.
+func (b *Book) flush() error {
+	const attempts = 10
+	for range attempts {
+		tx := b.nft.Begin()
+		for _, s := range bannedSets() {
+			tx.FlushSet(core(), string(s))
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		left := 0
+		for _, s := range bannedSets() {
+			elements, err := b.elements(s)
+			if err != nil {
+				return err
+			}
+			left += len(elements)
+		}
+		if left == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: new bans keep coming from another process", nft.ErrInterrupted)
+}

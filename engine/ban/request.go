@@ -1,0 +1,185 @@
+package ban
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"moonlatch/engine/nft"
+)
+
+// decision is what follows from a request.
+type decision struct {
+	request Request
+	full    held // the ban as asked for, or the one that there is with ErrDuplicate
+	put     held // as the kernel is to hold it for now, which during a trial is not beyond its end
+	before  *held
+	// needless means that the target is banned until put.until already: only the end of the trial brings something new.
+	needless bool
+	offence  bool // it is a new one
+	err      error
+}
+
+// Ban bans, and returns when the kernel has acknowledged it. During a trial a
+// policy's ban ends with the trial; see BeginTrial. Errors are ErrBadTarget,
+// ErrBadTime, ErrProtected, ErrTrialOver, nft.ErrFull when the kernel has no room
+// for more bans, and ErrDuplicate, together with the ban that there is, when the
+// target is banned for as long already; a policy's ban must last longer by a tenth of its time.
+func (b *Book) Ban(ctx context.Context, r Request) (Ban, error) {
+	r, err := r.normal()
+	if err != nil {
+		b.counters.suppressed(SuppressedInvalid)
+		return Ban{}, err
+	}
+	d := b.book(ctx, []Request{r})[0]
+	b.finish(d)
+	if d.err != nil {
+		return b.ban(d.full), fmt.Errorf("ban %s: %w", show(r.Target), d.err)
+	}
+	return b.ban(d.put), nil
+}
+
+// book carries out requests, for different targets, in one transaction, or if that is refused in one for each.
+func (b *Book) book(ctx context.Context, requests []Request) []decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	decisions := make([]decision, len(requests))
+	var c change
+	for i, r := range requests {
+		decisions[i] = b.decide(r, now)
+		if d := decisions[i]; d.err == nil && !d.needless {
+			c.put = append(c.put, d.put)
+		}
+	}
+	err := b.write(ctx, c)
+	for i := range decisions {
+		d := &decisions[i]
+		if d.err != nil {
+			continue
+		}
+		if err != nil && !d.needless {
+			d.err = err
+			if len(c.put) > 1 {
+				d.err = b.write(ctx, change{put: []held{d.put}})
+			}
+		}
+		if d.err == nil {
+			b.remember(*d)
+		}
+	}
+	return decisions
+}
+
+// decide says what to do about a request. The caller holds b.mu.
+func (b *Book) decide(r Request, now time.Duration) decision {
+	d := decision{request: r}
+	if d.err = b.guarded.Load().check(r.Target); d.err != nil {
+		return d
+	}
+	t := targetOf(r.Target)
+	holder, there, banned := b.index.covering(t, now)
+	nth := b.offences.count(t)
+	if d.offence = !banned; d.offence || nth == 0 {
+		nth++
+	}
+	d.full = held{t, note{by: r.By, why: r.Why, origin: r.Origin}, now + r.time(nth)}
+	d.put = d.full
+	least := there.until // what the ban must outlast
+	if r.Origin == Local {
+		if b.trial != nil {
+			if now >= b.trial.deadline {
+				d.err = ErrTrialOver
+				return d
+			}
+			d.put.until = min(d.full.until, b.trial.deadline)
+			d.needless = banned && d.put.until <= there.until
+			least = max(least, b.trial.bans[t].full.until)
+		}
+		if banned {
+			least = min(least, forever-r.time(nth)) + r.time(nth)/10
+		}
+	}
+	if banned && d.full.until <= least {
+		d.full = held{holder, note{by: b.names.name(there.by), origin: originOf(there)}, there.until}
+		d.err = fmt.Errorf("%s %w, %s", show(r.Target), ErrDuplicate, b.describe(d.full))
+		return d
+	}
+	if e, ok := b.index.get(t); ok && e.until > now {
+		d.before = &held{t, b.noteOf(t), e.until}
+	}
+	return d
+}
+
+// describe says which ban a target has already.
+func (b *Book) describe(h held) string {
+	text := "by " + h.byline()
+	if h.until != forever {
+		text = fmt.Sprintf("until %s %s", b.wall(h.until).Format(time.RFC3339), text)
+	}
+	return fmt.Sprintf("as %s %s", show(h.prefix()), text)
+}
+
+func originOf(e entry) Origin {
+	if e.manual {
+		return Manual
+	}
+	return Local
+}
+
+// remember notes what a ban that the kernel acknowledged means for the next ones. The caller holds b.mu.
+func (b *Book) remember(d decision) {
+	if d.offence {
+		b.offences.add(d.full.target)
+	}
+	if b.trial != nil {
+		b.trial.remember(d)
+	}
+}
+
+// finish counts a decision and tells who wants to know.
+func (b *Book) finish(d decision) {
+	if d.err != nil {
+		b.counters.suppressed(reason(d.err))
+		return
+	}
+	e := b.entry(d.put.note, d.put.until)
+	b.counters.banned(Author{By: b.names.name(e.by), Origin: d.put.origin})
+	if b.cfg.Observe != nil && !d.request.Packet.IsZero() {
+		b.cfg.Observe(b.cfg.Now().Sub(d.request.Packet))
+	}
+	if b.cfg.Booked != nil {
+		b.cfg.Booked(b.ban(d.put))
+	}
+}
+
+// reason returns what a request that failed is counted as.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, ErrProtected):
+		return SuppressedProtected
+	case errors.Is(err, ErrDuplicate):
+		return SuppressedDuplicate
+	case errors.Is(err, ErrTrialOver):
+		return SuppressedTrialOver
+	case errors.Is(err, nft.ErrFull):
+		return SuppressedSetFull
+	}
+	return SuppressedKernel
+}
+
+// ban returns a ban whose time begins to run now.
+func (b *Book) ban(h held) Ban {
+	if h.target == (target{}) {
+		return Ban{}
+	}
+	return Ban{
+		Target: h.prefix(),
+		Since:  b.cfg.Now().Round(0),
+		Until:  b.wall(h.until),
+		Why:    h.why,
+		By:     h.by,
+		Origin: h.origin,
+	}
+}

@@ -1,0 +1,127 @@
+package ban
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"moonlatch/engine/nft"
+)
+
+// held is a ban as the kernel is to hold it.
+type held struct {
+	target
+	note
+	until time.Duration // on the book's clock
+}
+
+// change is what one transaction does.
+type change struct {
+	put  []held
+	lift []target // lifted whether they are there or not
+}
+
+// maxChange is how many bans go into one transaction. The kernel takes some tens of thousands.
+const maxChange = 1 << 13
+
+// write makes a change in the kernel, and then in the book. A larger one than maxChange takes several transactions.
+// The caller holds b.mu.
+func (b *Book) write(ctx context.Context, c change) error {
+	for len(c.put)+len(c.lift) > 0 {
+		put, lift := min(len(c.put), maxChange), 0
+		if put < maxChange {
+			lift = min(len(c.lift), maxChange-put)
+		}
+		if err := b.writeOnce(ctx, change{c.put[:put], c.lift[:lift]}); err != nil {
+			return err
+		}
+		c.put, c.lift = c.put[put:], c.lift[lift:]
+	}
+	return nil
+}
+
+// writeOnce writes one transaction, once more if others destroyed the table or banned overlapping prefixes.
+func (b *Book) writeOnce(ctx context.Context, c change) error {
+	err := b.transact(c)
+	switch {
+	case errors.Is(err, nft.ErrNotExist):
+		if _, err := b.mend(ctx); err != nil {
+			return err
+		}
+		return b.transact(c)
+	case errors.Is(err, nft.ErrExist):
+		if err := b.loadPrefixes(); err != nil {
+			return err
+		}
+		return b.transact(c)
+	}
+	return err
+}
+
+func (b *Book) transact(c change) error {
+	now := b.clock()
+	prefixes, err := b.prefixes.with(c, now)
+	if err != nil {
+		return err
+	}
+	tx := b.nft.Begin()
+	c.writeHosts(tx, now)
+	b.prefixes.writeDifference(tx, prefixes, now)
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("write bans: %w", err)
+	}
+	b.prefixes = prefixes
+	for _, h := range c.put {
+		b.index.put(h.target, b.entry(h.note, h.until))
+	}
+	for _, t := range c.lift {
+		b.index.remove(t)
+	}
+	return nil
+}
+
+// writeHosts writes what is not a matter of the sets of prefixes.
+func (c change) writeHosts(tx *nft.Tx, now time.Duration) {
+	lift := make(map[set][]nft.Element)
+	for _, t := range c.lift {
+		if s := t.set(); !s.net() {
+			lift[s] = append(lift[s], nft.Element{Prefix: t.element()})
+		}
+	}
+	for s, elements := range lift {
+		deleteElements(tx, s, elements)
+	}
+	put := make(map[set][]nft.Element)
+	for _, h := range c.put {
+		if s := h.set(); !s.net() {
+			put[s] = append(put[s], h.note.element(h.target.element(), h.until, now))
+		}
+	}
+	for s, elements := range put {
+		tx.ReplaceElements(core(), string(s), elements)
+	}
+}
+
+// deleteElements deletes elements whether they are there or not: an element may have expired a moment ago.
+func deleteElements(tx *nft.Tx, s set, elements []nft.Element) {
+	prefixes := make([]netip.Prefix, len(elements))
+	for i, e := range elements {
+		prefixes[i] = e.Prefix
+	}
+	tx.AddElements(core(), string(s), elements)
+	tx.DeleteElements(core(), string(s), prefixes)
+}
+
+// rounding makes up for the moment since a ban was decided, so that an hour is one in listings.
+const rounding = 10 * time.Millisecond
+
+// element returns the element for a ban, or for a part of one.
+func (n note) element(p netip.Prefix, until, now time.Duration) nft.Element {
+	e := nft.Element{Prefix: p, Comment: n.comment()}
+	if until != forever {
+		e.Timeout = max(until-now, rounding).Round(rounding)
+	}
+	return e
+}
