@@ -71,11 +71,21 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}
-	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook})
+	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.booked, Failed: f.unbooked})
 	if err != nil {
 		return nil, explain(err)
 	}
 	return f, nil
+}
+
+// booked logs a ban that is in force.
+func (f *Firewall) booked(b ban.Ban) {
+	f.log.Info("banned", "target", showTarget(b.Target), "until", b.Until.UTC().Format(time.RFC3339), "by", b.By, "why", b.Why)
+}
+
+// unbooked logs a ban that a policy wanted and the kernel refused.
+func (f *Firewall) unbooked(r ban.Request, err error) {
+	f.log.Error("not banned", "target", showTarget(r.Target), "by", r.By, "why", r.Why, "error", err)
 }
 
 type unobserved struct{}

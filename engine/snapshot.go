@@ -160,7 +160,7 @@ func (d *Daemon) readRules(s *Snapshot, set *ruleset.Ruleset, t nft.Table) error
 func (d *Daemon) status() *control.DaemonStatus {
 	n, q := d.reader.nflog.Stats(), d.queue.stats()
 	out := &control.DaemonStatus{
-		PID: os.Getpid(), Since: d.since, Events: n.Events, Lost: n.Lost + q.dropped, Bans: d.bans.Stats().InForce(),
+		PID: os.Getpid(), Since: d.since, Events: n.Events, Lost: n.Lost + q.dropped, Bans: inForceCount(d.bans),
 	}
 	rt := d.running.Load()
 	if rt == nil {

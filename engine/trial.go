@@ -158,8 +158,12 @@ func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime) error {
 	if current := d.running.Load(); current != nil && s.Confirmed != nil && current.generation == s.Confirmed.Number {
 		d.previous = current
 	}
+	// First the bans, so that not even the new policy's first one outlives the trial.
+	if err := d.followTrial(ctx, s); err != nil {
+		return err
+	}
 	d.activate(rt)
-	return d.followTrial(ctx, s)
+	return nil
 }
 
 // Confirm implements control.Service.
