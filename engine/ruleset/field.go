@@ -66,7 +66,7 @@ func (p PortRange) String() string {
 // lists empty means any port: the protocol alone. Not negates the ports, never
 // the protocol, as in nft.
 type Ports struct {
-	Proto  string // tcp, udp, sctp or dccp
+	Proto  string // tcp, udp, sctp, dccp or udplite; th for whichever a Protocols field in front names
 	Dir    Dir
 	Not    bool
 	Ranges []PortRange
@@ -120,6 +120,10 @@ func (i ICMP) exprs(f family) []string {
 		return []string{"icmpv6 type " + compare(i.Not, braces(i.V6))}
 	case f == ipv4 && len(i.V4) > 0:
 		return []string{"icmp type " + compare(i.Not, braces(i.V4))}
+	case i.Not && f == ipv6: // every message of the family is none of the list
+		return []string{"meta l4proto ipv6-icmp"}
+	case i.Not:
+		return []string{"meta l4proto icmp"}
 	}
 	return nil
 }

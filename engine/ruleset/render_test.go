@@ -71,6 +71,10 @@ func everything(t testing.TB) *Ruleset {
 		rule("text set", nil, Text("ip6 saddr @admins"), Text("tcp dport @mail"), Verdict{Kind: "reject", With: "tcp reset"}),
 		rule("syn", []Field{TCPFlags{Set: 0x02, Mask: 0x17}}, Log{closed}, drop),
 		rule("null", []Field{TCPFlags{Set: 0, Mask: 0x3f}}, Log{slow}, drop),
+		rule("text verdict", nil, Text("ct status dnat"), Text("tcp dport 8 reject with tcp reset")),
+		rule("text behind a rate", nil, Log{slow}, Text("tcp dport 9 accept")),
+		rule("not icmp", []Field{ICMP{Not: true, V4: []uint8{4}}}, drop),
+		rule("dns", []Field{Protocols{Numbers: []uint8{6, 17}}, Ports{Proto: "th", Dir: Dst, Ranges: []PortRange{{53, 53}}}}, accept),
 		rule("telnet", []Field{Ports{Proto: "tcp", Dir: Dst, Ranges: []PortRange{{23, 23}}}}, Trap{Timeout: 24 * time.Hour}, drop),
 	}}
 	frames := &Chain{Name: "frames", Family: Bridge, Hook: "forward", Type: "filter", Priority: "0", Policy: "accept", Pos: Pos{"all.lua", 60}, Rules: []*Rule{

@@ -27,7 +27,13 @@ func (w *writer) rule(c *Chain, r *Rule, index int) {
 				verdict = v.String()
 				continue
 			}
-			parts = append(parts, w.statement(c, r, i))
+			statement := w.statement(c, r, i)
+			if _, ok := i.(Text); ok {
+				if before, end := divideText(statement); end != "" {
+					statement, verdict = before, end
+				}
+			}
+			parts = append(parts, statement)
 		}
 		w.at(r.Pos, "\t\t%s", join(append(parts, "counter", verdict, "comment "+quote(r.Name))))
 	}
@@ -149,6 +155,9 @@ func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
 		default:
 			add(w.statement(c, r, item))
 		}
+	}
+	if _, ok := items[len(items)-1].(Text); ok {
+		add() // the text is no condition but something to do
 	}
 	w.branches.Line("\t}")
 	return name

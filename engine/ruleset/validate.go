@@ -62,6 +62,13 @@ func (v *validator) name(pos Pos, kind, name string) {
 	v.names[key] = pos
 }
 
+// kernelName checks a name that nft reads in its own language.
+func (v *validator) kernelName(pos Pos, kind, name, inKernel string) {
+	if keyword(inKernel) {
+		v.errorf(pos, "%s name %q: %q is a word of nft's language, and nft takes it for nothing else: choose another", kind, name, inKernel)
+	}
+}
+
 // BadName says what keeps a name from naming a chain, a set or a stream, or "".
 func BadName(name string) string {
 	if name == "" {
@@ -84,6 +91,12 @@ func BadName(name string) string {
 
 func (v *validator) checkSet(s *Set) {
 	v.name(s.Pos, "set", s.Name)
+	if s.IsPorts() {
+		v.kernelName(s.Pos, "set", s.Name, s.Name)
+	} else {
+		v.kernelName(s.Pos, "set", s.Name, s.Name+ipv4.digit())
+		v.kernelName(s.Pos, "set", s.Name, s.Name+ipv6.digit())
+	}
 	// The kernel's names of an address set must not be another set's own name.
 	for _, o := range v.set.Sets {
 		if !s.IsPorts() && (o.Name == s.Name+"4" || o.Name == s.Name+"6") {
@@ -94,6 +107,7 @@ func (v *validator) checkSet(s *Set) {
 
 func (v *validator) chain(c *Chain) {
 	v.name(c.Pos, "chain", c.Name)
+	v.kernelName(c.Pos, "chain", c.Name, c.Name)
 	if len(c.Device) > maxDevice {
 		v.errorf(c.Pos, "device %q of chain %q is longer than %d bytes", c.Device, c.Name, maxDevice)
 	}
@@ -127,7 +141,7 @@ func (v *validator) rule(c *Chain, r *Rule) {
 		case Syslog:
 			v.prefix(r, it.Prefix)
 		case Text:
-			v.text(r, it)
+			v.text(r, it, i == len(r.Items)-1)
 		}
 	}
 	w := writer{set: v.set, family: c.family()}
@@ -196,10 +210,13 @@ func (v *validator) prefix(r *Rule, prefix string) {
 	}
 }
 
-func (v *validator) text(r *Rule, t Text) {
-	if strings.ContainsAny(string(t), "\n\r;#") || strings.Count(string(t), "{") != strings.Count(string(t), "}") || strings.Count(string(t), `"`)%2 != 0 {
+func (v *validator) text(r *Rule, t Text, last bool) {
+	if strings.ContainsAny(string(t), "\n\r;#") || !paired(string(t)) {
 		v.errorf(r.Pos, "rule %q: nft text %q must be one statement on one line: no line break, semicolon or comment, and braces and quotes in pairs", r.Name, string(t))
 		return
+	}
+	if _, end := divideText(string(t)); end != "" && !last {
+		v.errorf(r.Pos, "rule %q goes on after its verdict %q: nothing behind a verdict is ever reached, so put it last", r.Name, end)
 	}
 	known := make([]string, len(v.set.Sets))
 	for i, s := range v.set.Sets {
@@ -210,4 +227,23 @@ func (v *validator) text(r *Rule, t Text) {
 			v.errorf(r.Pos, "rule %q: unknown set %q%s", r.Name, "@"+name, Suggest(name, known))
 		}
 	}
+}
+
+// paired reports whether every brace and quote of nft text has its partner.
+func paired(text string) bool {
+	depth := 0
+	for _, w := range words(text) {
+		switch {
+		case w == "{":
+			depth++
+		case w == "}":
+			depth--
+		case w[0] == '"' && (len(w) == 1 || w[len(w)-1] != '"'):
+			return false
+		}
+		if depth < 0 {
+			return false
+		}
+	}
+	return depth == 0
 }

@@ -1,9 +1,13 @@
 package ruleset
 
 import (
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"moonlatch/engine/netns/netnstest"
 )
 
 // TestValidate gives one mistake each to an otherwise good ruleset.
@@ -38,6 +42,10 @@ func TestValidate(t *testing.T) {
 		{"unknown set in text", &Ruleset{Sets: []*Set{{Name: "feed", Addrs: addrs(t)}}, Chains: with(&Rule{Items: []Item{Text("ip saddr @fede")}}).Chains}, `web.lua:12: rule "web": unknown set "@fede" (did you mean "feed"?)`},
 		{"two lines of text", with(&Rule{Items: []Item{Text("accept\nflush ruleset")}}), `web.lua:12: rule "web": nft text "accept\nflush ruleset" must be one statement on one line: no line break, semicolon or comment, and braces and quotes in pairs`},
 		{"escape from the chain", with(&Rule{Items: []Item{Text("accept }")}}), `web.lua:12: rule "web": nft text "accept }" must be one statement on one line: no line break, semicolon or comment, and braces and quotes in pairs`},
+		{"braces crossed", with(&Rule{Items: []Item{Text("} accept {")}}), `must be one statement on one line`},
+		{"behind a verdict in text", with(&Rule{Items: []Item{Text("tcp dport 22 accept"), Log{stream}}}), `web.lua:12: rule "web" goes on after its verdict "accept": nothing behind a verdict is ever reached, so put it last`},
+		{"chain named by a keyword", &Ruleset{Chains: []*Chain{{Name: "fwd", Pos: pos}}}, `web.lua:12: chain name "fwd": "fwd" is a word of nft's language, and nft takes it for nothing else: choose another`},
+		{"set named by a keyword", &Ruleset{Sets: []*Set{{Name: "ip", Addrs: addrs(t), Pos: pos}}}, `web.lua:12: set name "ip": "ip6" is a word of nft's language, and nft takes it for nothing else: choose another`},
 		{"quote in a name", with(&Rule{Name: `a"b`}), `web.lua:12: rule name "a\"b" holds '"', which a kernel comment cannot`},
 		{"long prefix", &Ruleset{Chains: []*Chain{{Name: long, Rules: []*Rule{{Name: long, Pos: pos, Items: []Item{Log{stream}}}}}}}, `and the kernel takes 127: shorten the names of stream, chain or rule`},
 		{"interface", with(&Rule{Fields: []Field{Interface{Names: []string{"an-interface-too-long"}}}}), `web.lua:12: rule "web": "an-interface-too-long" is no interface name: 1 to 15 bytes without blanks, quotes or slashes`},
@@ -61,6 +69,49 @@ func TestSuggest(t *testing.T) {
 	} {
 		if got := Suggest(word, known); got != want {
 			t.Errorf("Suggest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// TestKeywords asks nft itself. It knows fewer words here than later versions do.
+func TestKeywords(t *testing.T) {
+	netnstest.New(t).Do(func() error {
+		refused := func(name string) bool {
+			cmd := exec.Command("nft", "-c", "-f", "-")
+			cmd.Stdin = strings.NewReader("table inet t { chain " + name + " { }\n}\n")
+			return cmd.Run() != nil
+		}
+		later := []string{"destroy", "geneve", "gre", "gretap", "last", "vxlan"}
+		for _, w := range strings.Fields(keywords) {
+			if !slices.Contains(later, w) && !refused(w) {
+				t.Errorf("nft takes %q as a name", w)
+			}
+		}
+		for _, w := range []string{"input", "ssh", "web", "dns", "admins", "state", "dport"} {
+			if keyword(w) || refused(w) {
+				t.Errorf("%q is no keyword", w)
+			}
+		}
+		return nil
+	})
+}
+
+func TestDivideText(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"tcp dport 22 accept":                       {"tcp dport 22", "accept"},
+		"accept":                                    {"", "accept"},
+		"tcp dport 22 jump ssh_in":                  {"tcp dport 22", "jump ssh_in"},
+		"ip saddr 192.0.2.1 dnat ip to ::1":         {"ip saddr 192.0.2.1", "dnat ip to ::1"},
+		"tcp dport 22":                              {"tcp dport 22", ""},
+		"ct status dnat":                            {"ct status dnat", ""},
+		"icmp type redirect":                        {"icmp type redirect", ""},
+		"icmp type redirect drop":                   {"icmp type redirect", "drop"},
+		"tcp dport vmap { 22 : accept, 23 : drop }": {"tcp dport vmap { 22 : accept, 23 : drop }", ""},
+		`log prefix "x drop" drop`:                  {`log prefix "x drop"`, "drop"},
+		"queue num 1":                               {"", "queue num 1"},
+	} {
+		if before, end := divideText(text); before != want[0] || end != want[1] {
+			t.Errorf("divideText(%q) = %q, %q, want %q", text, before, end, want)
 		}
 	}
 }
