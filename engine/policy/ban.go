@@ -87,7 +87,12 @@ func result(L *lua.LState, err error) int {
 }
 
 // by names the running callback, for the ban book.
-func (p *Policy) by() string { return p.running.Kind + " " + p.running.Name }
+func (p *Policy) by() string {
+	if p.running == nil {
+		return "policy"
+	}
+	return p.running.Kind + " " + p.running.Name
+}
 
 // printable makes a text from a packet safe for logs and terminals, and short.
 func printable(s string, most int) string {

@@ -54,20 +54,20 @@ func (c *chainObject) call(p *Policy, L *lua.LState) int {
 
 func (l *loader) configure(c *chainObject, t table) {
 	c.configured = true
-	before := len(l.list)
+	before := l.count
 	set, _ := t.names()
 	for _, name := range set {
 		c.given[name] = true
 	}
 	fill(l, c.String(), t, chainOptions(), c)
-	if len(l.list) == before {
+	if l.count == before {
 		l.complete(c)
 	}
 }
 
 func chainOptions() []option[*chainObject] {
 	return []option[*chainObject]{
-		{Entry{Name: "hook", Takes: `"prerouting", "input", "forward", "output", "postrouting", "ingress" or "egress"`, Doc: "where the kernel calls the chain; without it, a chain to jump to", Example: `fw.chain "out" { hook = "output" }`},
+		{Entry{Name: "hook", Takes: `"prerouting", "input", "forward", "output", "postrouting", "ingress" or "egress"`, Doc: "where the kernel calls the chain; without it, a chain to jump to", Example: `fw.chain "output" { hook = "output" }`},
 			func(_ *loader, c *chainObject, v value) (err error) {
 				c.chain.Hook, err = oneOf(v, "prerouting", "input", "forward", "output", "postrouting", "ingress", "egress")
 				return err
@@ -78,7 +78,7 @@ func chainOptions() []option[*chainObject] {
 				return err
 			}},
 		{Entry{Name: "priority", Takes: `a number or nft's words: "filter", "raw - 10"`, Doc: "its place among the chains of its hook; the default is that of its type", Example: `fw.chain "early" { hook = "prerouting", priority = "raw - 10" }`}, setPriority},
-		{Entry{Name: "policy", Takes: `"accept" or "drop"`, Doc: `what becomes of a packet at its end; default "accept"`, Example: `fw.chain "fwd" { hook = "forward", policy = "drop" }`},
+		{Entry{Name: "policy", Takes: `"accept" or "drop"`, Doc: `what becomes of a packet at its end; default "accept"`, Example: `fw.chain "forward" { hook = "forward", policy = "drop" }`},
 			func(_ *loader, c *chainObject, v value) (err error) {
 				c.chain.Policy, err = oneOf(v, "accept", "drop")
 				return err

@@ -58,19 +58,29 @@ func (d *detectorObject) call(p *Policy, L *lua.LState) int {
 	}
 	t := l.table(L, 2, d.usage()[len("write "):])
 	d.configured = true
-	before := len(l.list) + l.more
+	before := l.count
 	l.noItems(d.String(), t)
 	fill(l, d.String(), t, detectOptions(), d.Detector)
 	for _, name := range []string{"on", "over", "within"} {
-		if t.RawGetString(name) == lua.LNil && len(l.list)+l.more == before {
+		if t.RawGetString(name) == lua.LNil && l.count == before {
 			l.report(t.pos, "%s: %s is missing: %s", d, name, d.usage())
 		}
 	}
-	if len(l.list)+l.more == before {
-		l.detectors = append(l.detectors, d.Detector)
+	if l.count == before {
+		l.addDetector(t.pos, d)
 	}
 	L.SetTop(1)
 	return 1
+}
+
+func (l *loader) addDetector(pos ruleset.Pos, d *detectorObject) {
+	if d.Spec.Track > 0 { // what fits into its memory only the detector itself knows
+		if _, err := detect.New(d.Spec); err != nil {
+			l.report(pos, "%v", err)
+			return
+		}
+	}
+	l.detectors = append(l.detectors, d.Detector)
 }
 
 func detectOptions() []option[*Detector] {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -18,10 +19,10 @@ type Actions interface {
 	Bans() int
 }
 
-// Env is what a policy sees of the world outside. Everything may be zero.Everything but Files may be
-// zero in a load that runs no handlers.
+// Env is what a policy sees of the world outside. The zero Env is one without
+// facts, logs and interface names, in which no ban can be made.
 type Env struct {
-	Actions Actions
+	Actions Actions      // nil refuses every ban
 	Log     *slog.Logger // of fw.log, and of handlers that are switched off; nil discards
 
 	// Facts, read while the policy loads. Interfaces is also what the names in
@@ -35,3 +36,13 @@ type Env struct {
 	// for concurrent use, and neither wait nor allocate.
 	InterfaceName func(index uint32) string
 }
+
+// noActions is for policies that run where there is nothing to act on.
+type noActions struct{}
+
+var errNoActions = errors.New("no bans can be made here")
+
+func (noActions) Ban(netip.Prefix, []time.Duration, string, string) error { return errNoActions }
+func (noActions) Unban(netip.Prefix) error                                { return errNoActions }
+func (noActions) Banned(netip.Addr) bool                                  { return false }
+func (noActions) Bans() int                                               { return 0 }

@@ -55,6 +55,11 @@ func readTransport(proto string) fieldReader {
 			}
 			return ruleset.Ports{Proto: proto, Dir: ruleset.Dst}, nil
 		}
+		for _, f := range r.fields {
+			if other, ok := f.(ruleset.Ports); ok && other.Proto != proto {
+				return nil, fmt.Errorf("no packet is of %s and %s at once: write two rules or, for the same ports of both, proto = { %q, %q }, dport = …", other.Proto, proto, other.Proto, proto)
+			}
+		}
 		return portField(v, proto, ruleset.Dst, not)
 	}
 }

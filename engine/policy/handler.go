@@ -71,14 +71,14 @@ func (l *loader) on(L *lua.LState) int {
 	}
 	h := &Handler{Stream: s.stream}
 	last := 2
-	before := len(l.list) + l.more
+	before := l.count
 	if _, ok := L.Get(2).(*lua.LTable); ok {
 		last = 3
 		l.filter(h, l.table(L, 2, form))
 	}
 	h.Callback = l.callback("handler", pos, functionArg(L, last, form))
 	noMore(L, last, form)
-	if len(l.list)+l.more == before {
+	if l.count == before {
 		l.handlers = append(l.handlers, h)
 	}
 	return 0

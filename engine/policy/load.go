@@ -19,6 +19,9 @@ func Load(files fs.FS, entry string, env Env) (*Policy, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
+	if env.Actions == nil {
+		env.Actions = noActions{}
+	}
 	p := &Policy{
 		env:      env,
 		state:    sandbox.New(sandbox.Config{Files: files}),

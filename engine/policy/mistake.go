@@ -17,11 +17,13 @@ const maxMistakes = 100
 type mistakes struct {
 	list  []*ruleset.Error
 	known map[ruleset.Error]bool // a loop repeats the same mistake, the report does not
-	more  int
+	count int                    // of all, the repeated ones too
+	more  int                    // not listed because the list is full
 }
 
 func (m *mistakes) report(pos ruleset.Pos, format string, args ...any) {
 	e := ruleset.Errorf(pos, format, args...)
+	m.count++
 	switch {
 	case m.known[*e]:
 		return

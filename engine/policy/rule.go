@@ -21,7 +21,7 @@ type ruleReader struct {
 // rule reads one rule and appends it to the chain. Mistakes are collected; a
 // rule with mistakes is left out.
 func (l *loader) rule(c *ruleset.Chain, t table) {
-	before := len(l.list) + l.more
+	before := l.count
 	name, ok := l.ruleName(c, t)
 	if !ok {
 		return
@@ -30,7 +30,7 @@ func (l *loader) rule(c *ruleset.Chain, t table) {
 	r := &ruleReader{loader: l, t: t}
 	r.readFields(what, l.fields)
 	items := l.items(what, t)
-	if len(l.list)+l.more > before {
+	if l.count > before {
 		return
 	}
 	c.Rules = append(c.Rules, &ruleset.Rule{Name: name, Fields: r.fields, Items: items, Pos: t.pos})

@@ -50,9 +50,7 @@ func eventFields() []eventField {
 		field("iif", "text", "name of the input interface", func(s *events, e *event) lua.LValue { return s.ifname(e.pkt.Iif) }),
 		field("oif", "text", "name of the output interface", func(s *events, e *event) lua.LValue { return s.ifname(e.pkt.Oif) }),
 		field("mark", "number", "the packet's mark", func(s *events, e *event) lua.LValue { return s.number(e.pkt.Mark) }),
-		field("mac", "text", "source hardware address", func(s *events, e *event) lua.LValue {
-			return s.wordIf(e.pkt.HasMAC, net.HardwareAddr(e.pkt.MAC[:]).String())
-		}),
+		field("mac", "text", "source hardware address", eventMAC),
 		field("icmp_type", "text", `name of the ICMP type, such as "echo-request", or its number as text`, func(s *events, e *event) lua.LValue {
 			return s.wordIf(e.pkt.HasICMP, packet.ICMPTypeName(e.pkt.Src.Is6(), e.pkt.ICMPType))
 		}),
@@ -83,6 +81,13 @@ func eventFlags(s *events, e *event) lua.LValue {
 		return lua.LNil
 	}
 	return s.flags(e.pkt.Flags)
+}
+
+func eventMAC(_ *events, e *event) lua.LValue {
+	if !e.pkt.HasMAC {
+		return lua.LNil
+	}
+	return lua.LString(net.HardwareAddr(e.pkt.MAC[:]).String())
 }
 
 func eventLength(s *events, e *event) lua.LValue {

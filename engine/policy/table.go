@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -87,6 +88,7 @@ func (t table) names() (set, missing []string) {
 			}
 		}
 	}
+	slices.Sort(missing)
 	return set, missing
 }
 

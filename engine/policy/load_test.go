@@ -1,0 +1,153 @@
+package policy
+
+import (
+	"flag"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"moonlatch/engine/netns"
+	"moonlatch/engine/netns/netnstest"
+	"moonlatch/engine/ruleset"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
+
+// testEnv is a host with a few facts.
+func testEnv() Env {
+	return Env{
+		Interfaces: func() []string { return []string{"lo", "eth0", "eth1", "wg0"} },
+		Addresses: func() []netip.Addr {
+			return []netip.Addr{netip.MustParseAddr("192.0.2.80"), netip.MustParseAddr("2001:db8::80")}
+		},
+		Hostname:      "host",
+		InterfaceName: func(index uint32) string { return [...]string{"", "lo", "eth0", "wg0"}[index] },
+	}
+}
+
+// archive opens a txtar file as a policy's folder.
+func archive(t testing.TB, file string) fs.FS {
+	t.Helper()
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := fstest.MapFS{}
+	for _, f := range a.Files {
+		folder[f.Name] = &fstest.MapFile{Data: f.Data}
+	}
+	return folder
+}
+
+// policies lists the test policies.
+func policies(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/policies/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no test policies: %v", err)
+	}
+	return files
+}
+
+// load loads a policy that has no mistakes.
+func load(t testing.TB, files fs.FS, env Env) *Policy {
+	t.Helper()
+	p, err := Load(files, "policy.lua", env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// loadText loads a policy of one file.
+func loadText(t testing.TB, source string, env Env) *Policy {
+	t.Helper()
+	return load(t, fstest.MapFS{"policy.lua": {Data: []byte(source)}}, env)
+}
+
+func TestGolden(t *testing.T) {
+	for _, file := range policies(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			p := load(t, archive(t, file), testEnv())
+			got := p.Ruleset().Render(ruleset.Options{Generation: 1}).String()
+			golden := strings.TrimSuffix(file, ".txtar") + ".nft"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("ruleset (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGoldenLoadsIntoKernel(t *testing.T) {
+	for _, file := range policies(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(strings.TrimSuffix(file, ".txtar") + ".nft")
+			if err != nil {
+				t.Fatal(err)
+			}
+			nft(t, netnstest.New(t), string(text))
+		})
+	}
+}
+
+// nft loads a ruleset into a namespace.
+func nft(t *testing.T, n *netns.Namespace, text string) {
+	t.Helper()
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(text)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := n.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("nft: %v\n%s\n%s", err, out.String(), text)
+	}
+}
+
+// The same policy must give the same text, however Lua's tables are ordered.
+func TestDeterministic(t *testing.T) {
+	for _, file := range policies(t) {
+		digest := load(t, archive(t, file), testEnv()).Ruleset().Digest()
+		for range 5 {
+			if again := load(t, archive(t, file), testEnv()).Ruleset().Digest(); again != digest {
+				t.Errorf("%s: digests differ", file)
+			}
+		}
+	}
+}
+
+// A folder of exactly the files that a load read is the same policy.
+func TestFilesAreThePolicy(t *testing.T) {
+	p := load(t, archive(t, "testdata/policies/modules.txtar"), testEnv())
+	folder := fstest.MapFS{}
+	for name, data := range p.Files() {
+		folder[name] = &fstest.MapFile{Data: data}
+	}
+	if len(folder) != 3 {
+		t.Errorf("read %d files, want 3", len(folder))
+	}
+	if load(t, folder, testEnv()).Ruleset().Digest() != p.Ruleset().Digest() {
+		t.Error("the policy made of the files read is another")
+	}
+}
