@@ -45,7 +45,8 @@ type Daemon struct {
 	caller  *caller
 	queue   *queue
 	since   time.Time
-	running atomic.Pointer[runtime] // what the reader acts by; nil when nothing filters
+	running atomic.Pointer[runtime]               // what the reader acts by; nil when nothing filters
+	broken  atomic.Pointer[generation.Generation] // in force, but its policy does not run
 	links   links
 
 	mu       sync.Mutex // held while generations change

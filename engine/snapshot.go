@@ -17,14 +17,19 @@ type Snapshot struct {
 	Rules     []RuleCount
 	Chains    map[string]int // rules in each chain
 	Banned    []BannedCount
-	Policy    string // entry file of the policy that runs, or ""
-	Digest    string
+
+	Generation   uint64 // in force, 0 when none is
+	Policy       string // its policy's entry file, "" when none is in force
+	PolicyRuns   bool   // whether that policy's detectors and handlers run
+	CallbacksOff int    // its callbacks that were switched off because they kept failing
+	Digest       string
 
 	TrialDeadline time.Time // zero when nothing is on trial
 	Rollbacks     map[string]uint64
 	ReloadOK      bool
 	ReloadedAt    time.Time
 
+	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
 	LostKernel  uint64 // the kernel could not hand over
 	LostDecode  uint64 // could not be decoded, or belonged to no rule
@@ -56,7 +61,7 @@ type BannedCount struct {
 
 // Snapshot reads the daemon's counters, and the kernel's. It lists no set.
 func (d *Daemon) Snapshot() Snapshot {
-	s := Snapshot{QueueLimit: queueLimit, Chains: map[string]int{}}
+	s := Snapshot{Group: ruleset.Group, QueueLimit: queueLimit, Chains: map[string]int{}}
 	s.KernelErr = d.readKernel(&s)
 	n, q := d.reader.nflog.Stats(), d.queue.stats()
 	s.Events, s.LostKernel = n.Events, n.Lost
@@ -72,6 +77,9 @@ func (d *Daemon) Snapshot() Snapshot {
 	if at := d.counters.reloadedAt.Load(); at != 0 {
 		s.ReloadedAt = time.Unix(0, at)
 	}
+	if broken := d.broken.Load(); broken != nil {
+		s.Generation, s.Policy, s.Digest = broken.Number, broken.Policy, broken.Digest
+	}
 	if rt := d.running.Load(); rt != nil {
 		rt.fill(&s)
 	}
@@ -85,8 +93,11 @@ func (d *Daemon) Snapshot() Snapshot {
 
 func (rt *runtime) fill(s *Snapshot) {
 	rules := rt.policy.Ruleset()
-	s.Policy, s.Digest = rules.Policy, rt.digest
+	s.Generation, s.Policy, s.PolicyRuns, s.Digest = rt.generation, rules.Policy, true, rt.digest
 	for _, c := range rt.callbacks() {
+		if c.Off() {
+			s.CallbacksOff++
+		}
 		stats := c.Stats()
 		s.Calls += stats.Calls
 		s.Errors += stats.Errors

@@ -78,10 +78,12 @@ func (d *Daemon) followTrial(ctx context.Context, s generation.State) error {
 // runPolicyOf makes the policy of the generation in force the one that runs:
 // the one that stood aside for a trial, or else the stored one, run anew.
 func (d *Daemon) runPolicyOf(ctx context.Context, g *generation.Generation) error {
-	current := d.running.Load()
+	current, broken := d.running.Load(), d.broken.Load()
 	switch {
 	case g == nil && current == nil, g != nil && current != nil && current.generation == g.Number:
 		return nil
+	case g != nil && broken != nil && broken.Number == g.Number:
+		return nil // said when it was found
 	case g == nil:
 		d.activate(nil)
 		return nil
@@ -92,18 +94,28 @@ func (d *Daemon) runPolicyOf(ctx context.Context, g *generation.Generation) erro
 		d.log.Info("policy resumed", "generation", g.Number, "policy", g.Policy)
 		return d.protect(ctx, rt.policy)
 	}
-	p, err := policy.Load(d.generations.Files(g.Number), g.Policy, environment(d.log, actions{d.bans}, d.links.name))
+	rt, err := d.loadStored(g)
 	if err != nil {
 		d.activate(nil)
+		d.broken.Store(g)
 		return fmt.Errorf("generation %d is in force, but its detectors and handlers do not run: %w", g.Number, err)
-	}
-	rt, err := newRuntime(g.Number, p)
-	if err != nil {
-		return err
 	}
 	d.activate(rt)
 	d.log.Info("policy running", "generation", g.Number, "policy", g.Policy)
-	return d.protect(ctx, p)
+	return d.protect(ctx, rt.policy)
+}
+
+// loadStored runs the policy of a generation as it was when it was applied.
+func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
+	p, err := policy.Load(d.generations.Files(g.Number), g.Policy, environment(d.log, actions{d.bans}, d.links.name))
+	if err != nil {
+		return nil, err
+	}
+	rt, err := newRuntime(g.Number, p)
+	if err != nil {
+		p.Close()
+	}
+	return rt, err
 }
 
 func (d *Daemon) protect(ctx context.Context, p *policy.Policy) error {
@@ -114,6 +126,7 @@ func (d *Daemon) protect(ctx context.Context, p *policy.Policy) error {
 // one before is closed, unless it waits for the end of a trial.
 func (d *Daemon) activate(rt *runtime) {
 	old := d.running.Swap(rt)
+	d.broken.Store(nil)
 	d.caller.switchTo(rt)
 	if old != d.previous {
 		d.caller.end(old)
