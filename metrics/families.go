@@ -1,0 +1,97 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// family is one metric that a snapshot tells.
+type family struct {
+	name string
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+// families is every metric that a snapshot tells.
+type families struct {
+	up                         family
+	rulePackets, ruleBytes     family
+	bannedPackets, bannedBytes family
+	chainRules, rulesetInfo    family
+
+	watchdogArmed, watchdogDeadline, rollbacks family
+	reloadOK, reloadTime                       family
+
+	events, lost            family
+	queueLength, queueLimit family
+
+	policyEvents, policyErrors    family
+	policyLoaded, policyOff       family
+	detectorHits, detectorEvicted family
+
+	bans, banned, unbanned, suppressed family
+
+	descs []*prometheus.Desc
+}
+
+func newFamilies() *families {
+	f := &families{}
+	f.kernel()
+	f.trial()
+	f.packets()
+	f.policy()
+	f.banning()
+	return f
+}
+
+func (f *families) kernel() {
+	f.up = f.gauge("up", "Whether the daemon can read the kernel's ruleset (1) or not (0); without it, rule and ban counters are missing.")
+	f.rulePackets = f.counter("rule_packets_total", "Packets that a rule of the policy matched, by the rule's name.", "chain", "rule", "verdict")
+	f.ruleBytes = f.counter("rule_bytes_total", "Bytes of the packets that a rule of the policy matched, by the rule's name.", "chain", "rule", "verdict")
+	f.bannedPackets = f.counter("banned_packets_total", "Packets dropped because their source was banned.", "family")
+	f.bannedBytes = f.counter("banned_bytes_total", "Bytes of the packets dropped because their source was banned.", "family")
+	f.chainRules = f.gauge("chain_rules", "Kernel rules in a chain of the generation in force.", "chain")
+	f.rulesetInfo = f.gauge("ruleset_info", "Identity of the ruleset in force: its digest and its policy's entry file; missing when everything passes.", "sha256", "source")
+}
+
+func (f *families) trial() {
+	f.watchdogArmed = f.gauge("watchdog_armed", "Whether a ruleset is on trial (1) or not (0).")
+	f.watchdogDeadline = f.gauge("watchdog_deadline_timestamp_seconds", "Unix time at which the kernel ends an unconfirmed trial; 0 when there is none.")
+	f.rollbacks = f.counter("watchdog_rollbacks_total", "Rulesets that ceased to be in force without another being applied: not confirmed in time (deadline), rolled back by hand (manual), reset to an open firewall (reset).", "reason")
+	f.reloadOK = f.gauge("config_last_reload_success", "Whether the last reload of the policy succeeded (1) or not (0); 1 before the first.")
+	f.reloadTime = f.gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last reload of the policy that succeeded; 0 before the first.")
+}
+
+func (f *families) packets() {
+	f.events = f.counter("nflog_events_total", "Packet events received from the kernel, by NFLOG group.", "group")
+	f.lost = f.counter("nflog_lost_events_total", "Packet events lost: by the kernel for want of room (kernel), not decoded or of no rule in force (decode), not handed to a busy policy (queue).", "source")
+	f.queueLength = f.gauge("nflog_queue_length", "Events and hits that wait for the policy's callbacks.")
+	f.queueLimit = f.gauge("nflog_queue_limit", "Events and hits that can wait for the policy's callbacks before the oldest is dropped.")
+}
+
+func (f *families) policy() {
+	f.policyEvents = f.counter("policy_events_total", "Calls of a policy's callbacks: for packet events, detector hits and timers.", "policy")
+	f.policyErrors = f.counter("policy_errors_total", "Callbacks of a policy that failed: by an error of their own (runtime) or stopped at their limits (timeout).", "policy", "reason")
+	f.policyLoaded = f.gauge("policy_loaded", "Whether the policy of the ruleset in force runs (1), or only its ruleset is in force (0).", "policy")
+	f.policyOff = f.gauge("policy_callbacks_off", "Callbacks of a policy that were switched off because they kept failing.", "policy")
+	f.detectorHits = f.counter("detector_hits_total", "Sources that crossed a detector's threshold.", "detector")
+	f.detectorEvicted = f.counter("detector_evicted_total", "Sources that a detector forgot before their time because its table was full.", "detector")
+}
+
+func (f *families) banning() {
+	f.bans = f.gauge("bans", "Bans in force.", "family", "origin")
+	f.banned = f.counter("bans_total", "Bans put in force, by the detector, callback, trap or person that asked for them.", "by", "origin")
+	f.unbanned = f.counter("unbans_total", "Bans that ended: their time was over (expired), lifted (request), their address is protected now (protected), the trial in which they were made was not confirmed (trial).", "reason")
+	f.suppressed = f.counter("bans_suppressed_total", "Bans asked for and not put in force: of a protected address (protected), banned already (duplicate), of no source (invalid), too many at once (queue_full), no room in the kernel's set (set_full), the trial was over (trial_over), refused by the kernel (kernel).", "reason")
+}
+
+func (f *families) counter(name, help string, labels ...string) family {
+	return f.add(name, help, prometheus.CounterValue, labels)
+}
+
+func (f *families) gauge(name, help string, labels ...string) family {
+	return f.add(name, help, prometheus.GaugeValue, labels)
+}
+
+func (f *families) add(name, help string, kind prometheus.ValueType, labels []string) family {
+	desc := prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+	f.descs = append(f.descs, desc)
+	return family{name, desc, kind}
+}

@@ -1,0 +1,139 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"moonlatch/engine"
+)
+
+// DefaultAddress is where metrics are served unless told otherwise: on loopback
+// only, for they tell what the firewall lets through. Prometheus' list of
+// exporter ports (9100 to 9999) is full and goes on from 10000, one by one; this
+// port is far from its end and below the range of outgoing connections.
+const DefaultAddress = "127.0.0.1:10773"
+
+const (
+	// scrapes at a time: one costs the kernel a listing of its rules.
+	maxScrapes = 4
+	// shutdownGrace is how long a scrape under way may go on when the daemon stops.
+	shutdownGrace = time.Second
+)
+
+// Config says how metrics are served.
+type Config struct {
+	Address string // empty means DefaultAddress
+	// WebConfig names a file that asks for TLS or a password, in the format of
+	// the Prometheus exporter-toolkit; empty means neither.
+	WebConfig string
+	Log       *slog.Logger
+}
+
+// Server serves metrics over HTTP.
+type Server struct {
+	listener  net.Listener
+	http      *http.Server
+	webConfig string
+	log       *slog.Logger
+}
+
+var _ engine.Task = (*Server)(nil)
+
+// Listen opens the address and returns a Server that answers once it runs. Its
+// errors name what to change.
+func Listen(m *Metrics, source Source, cfg Config) (*Server, error) {
+	if cfg.Address == "" {
+		cfg.Address = DefaultAddress
+	}
+	if err := web.Validate(cfg.WebConfig); err != nil {
+		return nil, fmt.Errorf("metrics: --web-config %s: %w", cfg.WebConfig, err)
+	}
+	r, err := m.Registry(source)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	handler, err := newHandler(r, cfg.Log)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	l, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics cannot be served on %s: %w; give another address with --metrics, or none with --metrics \"\"", cfg.Address, err)
+	}
+	return &Server{listener: l, http: newHTTP(handler, cfg.Log), webConfig: cfg.WebConfig, log: cfg.Log}, nil
+}
+
+// newHTTP returns a server that does not wait for slow or silent clients.
+func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
+
+// newHandler serves the metrics and a page that leads to them.
+func newHandler(r *prometheus.Registry, log *slog.Logger) (http.Handler, error) {
+	page, err := web.NewLandingPage(web.LandingConfig{
+		Name:        "Moonlatch",
+		Description: "A host firewall scripted in Lua that cannot lock its owner out",
+		Version:     version.Info(),
+		Links:       []web.LandingLinks{{Address: "/metrics", Text: "Metrics", Description: "for Prometheus"}},
+		Profiling:   "false",
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", page)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{
+		Registry:            r,
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorHandling:       promhttp.ContinueOnError, // one bad metric must not hide the others
+		MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics:   true,
+	}))
+	return mux, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+func (s *Server) String() string { return "metrics server" }
+
+// Run serves until ctx ends. It is called once.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.listener.Close()
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+		defer cancel()
+		if s.http.Shutdown(grace) != nil {
+			s.http.Close()
+		}
+	})
+	err := web.Serve(s.listener, s.http, &web.FlagConfig{WebConfigFile: &s.webConfig}, s.log)
+	if stop() {
+		return fmt.Errorf("serve %s: %w", s.Addr(), err)
+	}
+	<-stopped
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
