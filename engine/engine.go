@@ -101,9 +101,12 @@ func Load(path string, log *slog.Logger) (*policy.Policy, control.ApplyRequest, 
 	if err != nil {
 		return nil, control.ApplyRequest{}, explain(err)
 	}
+	if err := readable(path); err != nil {
+		return nil, control.ApplyRequest{}, badPolicy(fmt.Errorf("the policy cannot be read: %w", err))
+	}
 	folder, err := openFolder(filepath.Dir(path))
 	if err != nil {
-		return nil, control.ApplyRequest{}, &control.Error{Code: control.BadPolicy, Message: err.Error()}
+		return nil, control.ApplyRequest{}, badPolicy(fmt.Errorf("the policy's folder cannot be read: %w", err))
 	}
 	p, err := policy.Load(folder, filepath.Base(path), environment(log, nil, nil))
 	if err != nil {

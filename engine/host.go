@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bufio"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -131,7 +130,16 @@ func (l *links) name(index uint32) string {
 func openFolder(path string) (fs.FS, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, fmt.Errorf("the policy's folder cannot be read: %w", err)
+		return nil, err
 	}
 	return root.FS(), nil
+}
+
+// readable tells what keeps a file from being read.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }

@@ -48,6 +48,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		RunE:              help,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkOutput() },
 	}
+	root.SuggestionsMinimumDistance = 2
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.state, "state", defaultState, "state `directory`: confirmed and past generations")
 	flags.StringVar(&a.socket, "socket", defaultSocket, "control socket of the daemon")
@@ -61,7 +62,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.applyCommand(), a.confirmCommand(), a.rollbackCommand(), a.restoreCommand(),
 		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.resetCommand(),
-		a.demoCommand(), a.versionCommand(), a.insideCommand(),
+		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.insideCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.Args = usage(c.Args)
