@@ -308,11 +308,11 @@ func TestUnbanAll(t *testing.T) {
 
 func TestLookup(t *testing.T) {
 	b := open(t, Config{})
-	for target, d := range map[string]time.Duration{
-		"192.0.2.1": time.Hour, "192.0.2.0/24": 2 * time.Hour, "192.0.2.2": 3 * time.Hour,
-		"2001:db8::/64": time.Hour, "2001:db8::5": 2 * time.Hour, "2001:db8:8000::/48": time.Hour,
+	for _, r := range []Request{
+		manual("192.0.2.1", time.Hour), manual("192.0.2.0/24", 2*time.Hour), manual("192.0.2.2", 3*time.Hour),
+		manual("2001:db8::/64", time.Hour), manual("2001:db8::5", 2*time.Hour), manual("2001:db8:8000::/48", time.Hour),
 	} {
-		mustBan(t, b, manual(target, d))
+		mustBan(t, b, r)
 	}
 	for addr, want := range map[string]string{
 		"192.0.2.1": "192.0.2.0/24", "192.0.2.2": "192.0.2.2/32", "192.0.2.255": "192.0.2.0/24", "192.0.3.0": "",
