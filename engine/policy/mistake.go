@@ -53,6 +53,10 @@ func (m *mistakes) reportAll(pos ruleset.Pos, prefix string, err error) {
 	if errors.As(err, &placed) {
 		pos = placed.pos
 	}
+	if e, ok := err.(*ruleset.Error); ok {
+		m.report(e.Pos, "%s%s", prefix, e.Msg)
+		return
+	}
 	m.report(pos, "%s%v", prefix, err)
 }
 

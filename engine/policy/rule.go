@@ -64,10 +64,10 @@ func looksLikeNft(name string, alone bool) bool {
 	if alone && slices.Contains(verdicts, words[len(words)-1]) {
 		return true
 	}
-	if len(words) < 2 {
+	if len(words) < 2 || !slices.Contains(selectors(words[0]), words[1]) {
 		return false
 	}
-	return slices.Contains(selectors(words[0]), words[1])
+	return len(words) > 2 || strings.Contains(words[0], "if") // "tcp flags" may well be a name
 }
 
 // selectors lists the words that follow a word at the start of an nft rule.
@@ -178,7 +178,7 @@ func (l *loader) items(what string, t table) []ruleset.Item {
 			continue
 		case *lua.LNilType:
 			l.report(v.pos, "%s: item %d is nil: a misspelt name?", what, i)
-			continue
+			return nil // a far key, as in [80] = accept, leaves a long gap
 		}
 		if it, ok := unwrap[item](v.LValue); ok {
 			out = append(out, it.item())

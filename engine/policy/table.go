@@ -137,7 +137,7 @@ func eachNested(v value, f func(value) error, depth int) error {
 		item := t.item(i)
 		if item.LValue == lua.LNil {
 			errs = append(errs, item.place(fmt.Errorf("item %d of the list is nil: a misspelt name?", i)))
-			continue
+			break // a far key, as in [80] = true, leaves a long gap
 		}
 		errs = append(errs, eachNested(item, f, depth+1))
 	}

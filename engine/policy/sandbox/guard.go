@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/yuin/gopher-lua/ast"
 )
@@ -67,30 +66,26 @@ func isComputed(target ast.Expr) bool {
 	return ok && !isName(t.Key)
 }
 
-// guardAssignment replaces t[k] = v by a call. It also keeps calls away from
-// gopher-lua's compiler in two forms of assignment, s = (f(s)) and s, t = f(s), 1:
-// when s is the last parameter, those load f into s before they pass s on.
+// guardAssignment replaces t[k] = v by a call. Any other assignment than of one
+// plain value goes through locals of its own, because gopher-lua v1.1.2 compiles
+// it wrong where the target is a local: x, y = y, x makes both the same (its
+// issue 440), x = a and b leaves x alone when a is false, and when s is the last
+// parameter, both s = (f(s)) and s, t = f(s), 1 load f into s first.
 func guardAssignment(st *ast.AssignStmt) ast.Stmt {
-	if len(st.Lhs) == 1 && len(st.Rhs) == 1 {
-		return assign(st.Lhs[0], st.Rhs[0])
+	if len(st.Lhs) > 1 || len(st.Rhs) > 1 {
+		return assignAll(st)
 	}
-	guard := slices.ContainsFunc(st.Lhs, isComputed) || slices.ContainsFunc(st.Rhs, isCall)
-	if !guard {
-		return st
+	switch value := st.Rhs[0].(type) {
+	case *ast.LogicalOpExpr:
+		return assignAll(st)
+	case *ast.FuncCallExpr:
+		value.AdjustRet = false // a single target takes a single value anyway
 	}
-	return assignAll(st)
-}
-
-func isCall(e ast.Expr) bool {
-	_, ok := e.(*ast.FuncCallExpr)
-	return ok
+	return assign(st.Lhs[0], st.Rhs[0])
 }
 
 // assign assigns one value to one target.
 func assign(target, value ast.Expr) ast.Stmt {
-	if call, ok := value.(*ast.FuncCallExpr); ok {
-		call.AdjustRet = false // a single target takes a single value anyway
-	}
 	if t, ok := target.(*ast.AttrGetExpr); ok && isComputed(t) {
 		call := &ast.FuncCallStmt{Expr: guarded(opAssign, t, t.Object, t.Key, value)}
 		call.SetLine(t.Line())
@@ -130,7 +125,10 @@ func assignAll(st *ast.AssignStmt) ast.Stmt {
 			}
 		}
 	}
-	body := []ast.Stmt{places, values}
+	body := []ast.Stmt{values}
+	if len(places.Names) > 0 {
+		body = []ast.Stmt{places, values}
+	}
 	var assigns []ast.Stmt
 	for _, target := range st.Lhs {
 		assigns = append([]ast.Stmt{assign(target, hide(values, target))}, assigns...)

@@ -1,0 +1,47 @@
+fw.chian "x" --! unknown name fw.chian (did you mean "chain"?)
+---
+fw.log.inof("x") --! unknown name fw.log.inof (did you mean "info"?)
+---
+fw.fact.hostnam() --! unknown name fw.fact.hostnam (did you mean "hostname"?)
+---
+fw.map "x" --! fw.map is not available yet: write it as nft text, for example "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"
+---
+input { "a", fw.masquerade() } --! fw.masquerade is not available yet: write it as nft text, for example "masquerade"
+---
+fw.remember("x", 1, "1h") --! fw.remember is not available yet
+---
+fw.accept = drop --! fw cannot be changed: fw.accept = … is not possible
+---
+fw "x" --! fw is a module, not a function: its functions are fw.NAME
+---
+input { "a", accept() } --! accept cannot be called: it stands among a rule's items as it is: input { "name", tcp = 80, accept }
+---
+input { "a", accept.x } --! accept has no field "x": it stands among a rule's items as it is: input { "name", tcp = 80, accept }
+---
+input:rule { "a", accept } --! chain "input" has no field "rule": call it to append a rule: input { "name", tcp = 80, accept }
+---
+input.policy = "drop" --! chain "input" cannot be changed: call it to append a rule: input { "name", tcp = 80, accept }
+---
+input("a", accept) --! input { "name", … } is expected, not "a"
+---
+input { "a", reject("tcp-rest") } --! reject knows no "tcp-rest" (did you mean "tcp-reset"?): it is one of tcp-reset, port-unreachable, host-unreachable, no-route, admin-prohibited
+---
+input { "a", fw.trap(24), drop } --! fw.trap: 24 has no unit: write "24s" for seconds
+---
+input { "a", fw.syslog(), drop } --! fw.syslog("prefix") is expected, not nothing
+---
+admins { "192.0.2.1" } --! set "admins" is filled already, and a set is filled once
+---
+closed { rate = "1/s" }
+closed { rate = "1/s" } --! stream "closed" is configured already
+---
+fw.bans() --! fw.bans works in handlers only: while the policy is read, nothing is in force yet
+---
+fw.lines("missing.txt") --! fw.lines: open missing.txt: file does not exist
+---
+fw.log.info({}) --! fw.log.info("message") is expected, not a table
+---
+input { "bad", tpc = 1, accept } --! unknown field "tpc" in rule "bad" (did you mean "tcp"?)
+local x = nil + 1 --! cannot perform add operation between nil and number
+---
+input { "a", tcp = 80 accept } --! syntax error near "accept"
