@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -62,7 +63,8 @@ type BannedCount struct {
 // Snapshot reads the daemon's counters, and the kernel's. It lists no set.
 func (d *Daemon) Snapshot() Snapshot {
 	s := Snapshot{Group: ruleset.Group, QueueLimit: queueLimit, Chains: map[string]int{}}
-	s.KernelErr = d.readKernel(&s)
+	rt := d.running.Load() // once: the policy may change meanwhile, and its rules must be those of its generation
+	s.KernelErr = d.readKernel(&s, rt)
 	n, q := d.reader.nflog.Stats(), d.queue.stats()
 	s.Events, s.LostKernel = n.Events, n.Lost
 	s.LostDecode = n.Malformed + d.reader.undecoded.Load() + d.reader.unrouted.Load()
@@ -80,7 +82,7 @@ func (d *Daemon) Snapshot() Snapshot {
 	if broken := d.broken.Load(); broken != nil {
 		s.Generation, s.Policy, s.Digest = broken.Number, broken.Policy, broken.Digest
 	}
-	if rt := d.running.Load(); rt != nil {
+	if rt != nil {
 		rt.fill(&s)
 	}
 	d.mu.Lock()
@@ -109,10 +111,10 @@ func (rt *runtime) fill(s *Snapshot) {
 	}
 }
 
-// readKernel reads the counters of the rules in force and of the bans.
-func (d *Daemon) readKernel(s *Snapshot) error {
+// readKernel reads the counters of the rules of rt, if it is not nil, and of the bans.
+func (d *Daemon) readKernel(s *Snapshot, rt *runtime) error {
 	counters, err := d.nft.Counters(nft.Table{Family: nft.Inet, Name: ruleset.CoreTable})
-	if err != nil {
+	if unreadable(err) {
 		return err
 	}
 	for _, c := range counters {
@@ -120,7 +122,6 @@ func (d *Daemon) readKernel(s *Snapshot) error {
 			s.Banned = append(s.Banned, BannedCount{family, c.Packets, c.Bytes})
 		}
 	}
-	rt := d.running.Load()
 	if rt == nil {
 		return nil
 	}
@@ -136,10 +137,14 @@ func (d *Daemon) readKernel(s *Snapshot) error {
 	return nil
 }
 
+// unreadable reports whether nothing was read. Bans that are made all the time
+// interrupt every listing, but have nothing to do with what is listed here.
+func unreadable(err error) bool { return err != nil && !errors.Is(err, nft.ErrInterrupted) }
+
 // readRules adds up the kernel rules of each of the policy's rules.
 func (d *Daemon) readRules(s *Snapshot, set *ruleset.Ruleset, t nft.Table) error {
 	rules, err := d.nft.Rules(t)
-	if err != nil {
+	if unreadable(err) {
 		return err
 	}
 	type key struct{ chain, rule string }
