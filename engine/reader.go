@@ -101,7 +101,7 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 	case d.Shadow:
 		r.log.Info("would ban", "source", hit.Src, "detector", d.Name, "why", why)
 	case len(d.Ban) > 0:
-		r.submit(ban.Request{Target: sourceTarget(hit.Src), Times: d.Ban, Why: why, By: d.Name, Origin: ban.Local, Packet: when})
+		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: why, By: d.Name, Origin: ban.Local, Packet: when})
 	}
 	if d.Action != nil {
 		r.queue.put(func(c *callback) { *c = callback{runtime: rt, detector: d.Detector, hit: *hit} })
@@ -111,7 +111,7 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 // trapped books a ban that the kernel has made already.
 func (r *reader) trapped(to *route, p *packet.Packet) {
 	if p.Src.IsValid() {
-		r.submit(ban.Request{Target: sourceTarget(p.Src), Times: []time.Duration{to.Trap}, Why: "touched " + to.Rule.Name, By: "trap", Origin: ban.Local, Packet: p.Time})
+		r.submit(ban.Request{Target: sourceTarget(r.bans, p.Src), Times: []time.Duration{to.Trap}, Why: "touched " + to.Rule.Name, By: "trap", Origin: ban.Local, Packet: p.Time})
 	}
 }
 
@@ -121,14 +121,18 @@ func (r *reader) submit(req ban.Request) {
 	}
 }
 
-// sourceTarget is what is banned for what a source did: an IPv6 source has its
-// whole /64 to send from.
-func sourceTarget(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		return netip.PrefixFrom(a, 64).Masked()
+// sourceTarget is what is banned for what a source did. An IPv6 source has its
+// whole /64 to send from, so all of that is banned, unless it is also the /64 of
+// a protected address, such as one of this host's own.
+func sourceTarget(bans *ban.Book, a netip.Addr) netip.Prefix {
+	single := host(a)
+	if !single.Addr().Is6() {
+		return single
 	}
-	return netip.PrefixFrom(a, a.BitLen())
+	if net64 := netip.PrefixFrom(single.Addr(), 64).Masked(); !bans.Protects(net64) {
+		return net64
+	}
+	return single
 }
 
 // evidence says in a line what a detector saw.

@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
@@ -18,7 +17,7 @@ func TestScansAreBanned(t *testing.T) {
 		for _, v6 := range []bool{false, true} {
 			name, target, banned, clientAddr := scan+" IPv4", serverForAttacker, attacker4, serverForClient
 			if v6 {
-				name, target, banned, clientAddr = scan+" IPv6", serverForAttacker6, attackerSubnet6, serverForClient6
+				name, target, banned, clientAddr = scan+" IPv6", serverForAttacker6, attacker6, serverForClient6 // its /64 is also the server's
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -56,12 +55,17 @@ func (w *world) scan(kind string, v6 bool, target, banned string) {
 		args = append([]string{"-6"}, args...)
 	}
 	cmd := exec.Command("nmap", args...)
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out := &lockedBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
 	must(w.t, w.attacker.Start(cmd))
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	w.until("the scanner is banned; nmap says:\n"+out.String(), func() bool {
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if w.t.Failed() {
+			w.t.Logf("nmap says:\n%s", out)
+		}
+	}()
+	w.until("the scanner is banned", func() bool {
 		_, ok := w.bans()[banned]
 		return ok
 	})

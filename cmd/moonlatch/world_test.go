@@ -37,7 +37,6 @@ const (
 	serverForAttacker6, attacker6 = "2001:db8:bad::1", "2001:db8:bad::9"
 	serverForClient, client4      = "198.51.100.1", "198.51.100.7"
 	serverForClient6, client6     = "2001:db8:900d::1", "2001:db8:900d::7"
-	attackerSubnet6               = "2001:db8:bad::/64"
 	generous                      = 10 * time.Second // for things that take milliseconds on an idle machine
 )
 

@@ -101,6 +101,10 @@ func (b *Book) Protect(ctx context.Context, owner string, list []netip.Prefix) e
 	return nil
 }
 
+// Protects reports whether some of p is protected, so that a ban of it would be
+// refused. It allocates nothing and waits for nothing.
+func (b *Book) Protects(p netip.Prefix) bool { return b.guarded.Load().all.OverlapsPrefix(p) }
+
 func protectedSet(list []netip.Prefix) (*netipx.IPSet, error) {
 	var b netipx.IPSetBuilder
 	for _, p := range list {
