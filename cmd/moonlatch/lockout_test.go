@@ -1,0 +1,248 @@
+package main
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// goodPolicy lets everybody in and bans nobody.
+const goodPolicy = `
+local fw = require "moonlatch"
+local input = fw.chain "input" { hook = "input", policy = "drop" }
+input { "replies", ct = "established", fw.accept }
+input { "ssh", tcp = { 22, 443 }, fw.accept }
+input { "neighbours", icmp = { "nd-neighbor-solicit", "nd-neighbor-advert" }, fw.accept }
+`
+
+// lockOut drops everything.
+const lockOut = `
+local fw = require "moonlatch"
+fw.chain "input" { hook = "input", policy = "drop" }
+fw.chain "output" { hook = "output", policy = "drop" }
+`
+
+// late is how long after a deadline a client must be back at the latest: the
+// kernel takes some milliseconds, a busy test machine more.
+const late = 3 * time.Second
+
+var ssh = net.JoinHostPort(serverForClient, "22")
+
+// confirmed starts a daemon with a confirmed policy.
+func confirmed(t *testing.T, policy string) *world {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	w.ok("apply", w.policy("good.lua", policy))
+	w.ok("confirm")
+	return w
+}
+
+// backInTime waits until the client is back after a trial's deadline.
+func (w *world) backInTime(deadline time.Time) {
+	w.t.Helper()
+	for !reaches(w.client, ssh) {
+		if time.Since(deadline) > late {
+			w.t.Fatalf("still locked out %s after the deadline", late)
+		}
+	}
+}
+
+// TestLockOutEndsWithEverythingKilled is the promise.
+func TestLockOutEndsWithEverythingKilled(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	old, err := dial(w.client, ssh)
+	must(t, err)
+	defer old.Close()
+	w.ok("apply", "--confirm", "2s", w.policy("lockout.lua", lockOut))
+	deadline := time.Now().Add(2 * time.Second)
+	w.kill()
+	if reaches(w.client, ssh) {
+		t.Fatal("the policy locks nobody out")
+	}
+	w.backInTime(deadline)
+	if err := w.resumes(old); err != nil {
+		t.Errorf("the connection from before the lock-out: %v", err)
+	}
+	if s := w.status(); s.State != "confirmed" {
+		t.Errorf("state %q, want confirmed", s.State)
+	}
+}
+
+// resumes waits until an established connection carries data again: TCP tries
+// in growing intervals.
+func (w *world) resumes(c net.Conn) (err error) {
+	for range 10 {
+		if err = echo(c); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// TestLockOutEndsWithTheDaemonStopped does the same to a daemon that hangs, which
+// then finds its way back.
+func TestLockOutEndsWithTheDaemonStopped(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("apply", "--confirm", "2s", w.policy("lockout.lua", lockOut))
+	deadline := time.Now().Add(2 * time.Second)
+	must(t, w.daemon.Process.Signal(syscall.SIGSTOP))
+	w.backInTime(deadline)
+	must(t, w.daemon.Process.Signal(syscall.SIGCONT))
+	w.until("the daemon clears away the trial", func() bool {
+		s := w.status()
+		return s.Note == "" && s.Trial == nil && s.Daemon.Policy == "good.lua"
+	})
+}
+
+// banPolicy bans whoever touches port 9999, by a handler, and lets in the rest.
+const banPolicy = `
+local fw = require "moonlatch"
+local input = fw.chain "input" { hook = "input", policy = "accept" }
+local touched = fw.stream "touched"
+input { "touched", tcp = { 9999, 9998 }, touched, fw.drop }
+fw.on(touched, { tcp = 9999 }, function(ev)
+  fw.ban(ev.src, "1h", "touched " .. ev.dport .. " with ttl " .. ev.ttl)
+end)
+`
+
+// TestBanOfATrialEndsWithIt has a policy on trial ban its owner.
+func TestBanOfATrialEndsWithIt(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("apply", "--confirm", "3s", w.policy("ban.lua", banPolicy))
+	deadline := time.Now().Add(3 * time.Second)
+	w.touch()
+	w.until("the client is banned", func() bool { return !reaches(w.client, ssh) })
+	w.kill()
+	w.backInTime(deadline)
+	if b := w.bans(); len(b) != 0 {
+		t.Errorf("bans after the trial: %v", b)
+	}
+}
+
+// TestBanOfATrialLastsWhenConfirmed extends it to what the policy wanted.
+func TestBanOfATrialLastsWhenConfirmed(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("apply", "--confirm", "20s", w.policy("ban.lua", banPolicy))
+	w.touch()
+	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
+	if left := time.Until(w.bans()[client4].Until); left > 21*time.Second {
+		t.Errorf("during the trial the ban has %s left, more than the trial", left)
+	}
+	w.ok("confirm")
+	ban := w.bans()[client4]
+	if left := time.Until(ban.Until); left < 59*time.Minute {
+		t.Errorf("after the confirm the ban has %s left, want an hour", left)
+	}
+	if !strings.HasPrefix(ban.Why, "touched 9999 with ttl ") || ban.Origin != "local" {
+		t.Errorf("ban: %+v", ban)
+	}
+}
+
+// TestRollbackLiftsTheTrialsBans lifts them at once, and resumes the old policy.
+func TestRollbackLiftsTheTrialsBans(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("apply", w.policy("ban.lua", banPolicy))
+	w.touch()
+	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
+	w.ok("rollback")
+	if !reaches(w.client, ssh) {
+		t.Error("the client is locked out after the roll back")
+	}
+	if s := w.status(); s.Daemon.Policy != "good.lua" {
+		t.Errorf("the daemon runs %q", s.Daemon.Policy)
+	}
+}
+
+// touch sends a SYN to the port that gets one banned.
+func (w *world) touch() { reaches(w.client, net.JoinHostPort(serverForClient, "9999")) }
+
+// TestBannedConnectionIsCut bans the source of an established connection.
+func TestBannedConnectionIsCut(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	for _, addr := range []string{serverForAttacker, serverForAttacker6} {
+		c, err := dial(w.attacker, net.JoinHostPort(addr, "22"))
+		must(t, err)
+		defer c.Close()
+		w.ok("ban", map[string]string{serverForAttacker: attacker4, serverForAttacker6: attacker6}[addr])
+		if err := echo(c); err == nil {
+			t.Errorf("%s: the banned source's connection goes on", addr)
+		}
+	}
+	if !reaches(w.client, ssh) {
+		t.Error("the client is cut off, too")
+	}
+}
+
+// trapPolicy bans at one touch, in the kernel, all but the client.
+const trapPolicy = `
+local fw = require "moonlatch"
+fw.protect { "` + client4 + `" }
+local input = fw.chain "input" { hook = "input", policy = "accept" }
+input { "telnet", tcp = 23, fw.trap "1h", fw.drop }
+`
+
+// TestTrap traps an attacker, whom the daemon then books, and another one with no
+// daemon alive; a protected client is never trapped.
+func TestTrap(t *testing.T) {
+	w := confirmed(t, trapPolicy)
+	web4, web6 := net.JoinHostPort(serverForAttacker, "443"), net.JoinHostPort(serverForAttacker6, "443")
+	reaches(w.attacker, net.JoinHostPort(serverForAttacker, "23"))
+	if reaches(w.attacker, web4) {
+		t.Error("the trapped attacker still gets in")
+	}
+	w.until("the daemon books the ban", func() bool { return w.bans()[attacker4].By == "trap" })
+	w.kill()
+	reaches(w.attacker, net.JoinHostPort(serverForAttacker6, "23"))
+	if reaches(w.attacker, web6) {
+		t.Error("with the daemon dead, the trapped attacker still gets in")
+	}
+	reaches(w.client, net.JoinHostPort(serverForClient, "23"))
+	if !reaches(w.client, ssh) {
+		t.Error("the protected client was trapped")
+	}
+	w.ok("unban", attacker4)
+	if !reaches(w.attacker, web4) {
+		t.Error("the unbanned attacker is still in the trap")
+	}
+}
+
+// hangPolicy has a handler that never ends and one that always fails, beside a detector.
+const hangPolicy = `
+local fw = require "moonlatch"
+local input = fw.chain "input" { hook = "input", policy = "accept" }
+local closed = fw.stream "closed"
+input { "closed", tcp = "100-400", flags = "syn", closed, fw.drop }
+fw.on(closed, function(ev) while true do end end)
+fw.on(closed, function(ev) error("no " .. ev.dport) end)
+fw.detect "portscan" { on = closed, count = "distinct dport", over = 5, within = "60s", ban = "1h" }
+`
+
+// TestHangingHandlerDelaysNoBan scans under a policy whose Lua is broken.
+func TestHangingHandlerDelaysNoBan(t *testing.T) {
+	w := confirmed(t, hangPolicy)
+	for port := 101; port < 108; port++ {
+		reaches(w.attacker, net.JoinHostPort(serverForAttacker, strconv.Itoa(port)))
+	}
+	if reaches(w.attacker, net.JoinHostPort(serverForAttacker, "443")) {
+		t.Error("the scanner still gets in")
+	}
+	w.until("the handlers are switched off", func() bool {
+		off := 0
+		for _, c := range w.status().Daemon.Callbacks {
+			if c.Off {
+				off++
+			}
+		}
+		return off == 2 || w.more()
+	})
+}
+
+// more makes the client cause another event.
+func (w *world) more() bool {
+	reaches(w.client, net.JoinHostPort(serverForClient, "150"))
+	return false
+}
