@@ -60,9 +60,8 @@ func (p *Policy) target(L *lua.LState, function string) netip.Prefix {
 }
 
 func parseTarget(s string) (netip.Prefix, error) {
-	if strings.Contains(s, "/") {
-		p, err := lenientPrefix(s)
-		return p.Masked(), err
+	if p, err := lenientPrefix(s); err == nil {
+		return p.Masked(), nil
 	}
 	a, err := parseHost(s)
 	if err != nil {
