@@ -141,7 +141,14 @@ func TestDoLeavesNoThreadInTheWrongNamespace(t *testing.T) {
 	for range 32 {
 		wg.Go(func() {
 			for range 20 {
-				if err := n.Do(func() error { runtime.Gosched(); return nil }); err != nil {
+				err := n.Do(func() error {
+					runtime.Gosched()
+					if got := namespaceOf(t, "/proc/self"); got != home {
+						t.Errorf("the process as a whole shows namespace %d, want %d", got, home)
+					}
+					return nil
+				})
+				if err != nil {
 					t.Error(err)
 				}
 				if got := threadNamespace(t); got != home {

@@ -53,11 +53,15 @@ func (c *conn) transact(tx *Tx, last uint32) error {
 // makeRoom enlarges the socket's send buffer, which a transaction has to fit in. Where the process may not exceed
 // net.core.wmem_max the buffer stays smaller, and the send fails with EMSGSIZE.
 func (c *conn) makeRoom(size int) error {
-	have, err := c.sock.WriteBuffer()
-	if err != nil || have > size+headroom {
+	size += headroom
+	if c.room >= size {
+		return nil
+	}
+	if err := c.sock.SetWriteBuffer(size); err != nil {
 		return err
 	}
-	return c.sock.SetWriteBuffer(size + headroom)
+	c.room = size
+	return nil
 }
 
 // headroom is more than what the kernel keeps of the send buffer for itself (net/netlink/af_netlink.c: netlink_sendmsg).
@@ -72,10 +76,10 @@ func (tx *Tx) explain(seq uint32, err error) error {
 	var refusal *kernelError
 	if errors.As(err, &refusal) && refusal.offset > 0 {
 		if key := o.element(tx.w.b[o.start:], refusal.offset); key != "" {
-			return fmt.Errorf("%s: element %s: %w", o.what, key, err)
+			return fmt.Errorf("%s: element %s: %w", o, key, err)
 		}
 	}
-	return fmt.Errorf("%s: %w", o.what, err)
+	return fmt.Errorf("%s: %w", o, err)
 }
 
 // element returns the key of the element that stands at offset in the operation's message, "" if none does.

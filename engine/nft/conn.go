@@ -21,6 +21,7 @@ type conn struct {
 	raw  syscall.RawConn
 	buf  []byte
 	seq  uint32
+	room int // that the send buffer was asked to have
 }
 
 // dial opens a socket in the network namespace of the calling thread.

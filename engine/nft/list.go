@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// attempts is how often a listing is tried when others change the ruleset meanwhile.
-const attempts = 5
+// attempts is how often a listing is tried when others change the ruleset meanwhile, unless it takes longer than patience.
+const (
+	attempts = 5
+	patience = time.Second
+)
 
 // A Rule is what a listing tells about a rule besides its expressions.
 type Rule struct {
@@ -99,7 +103,8 @@ func list[T any](c *Client, typ uint16, family Family, fill func(*writer), decod
 // an element nor what the same transaction replaced it with.
 func (c *Client) steady(read func() error) error {
 	var err error
-	for range attempts {
+	start := time.Now()
+	for i := 0; i == 0 || i < attempts && time.Since(start) < patience; i++ {
 		before, genErr := c.GenID()
 		if genErr != nil {
 			return genErr

@@ -102,6 +102,19 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+func TestChains(t *testing.T) {
+	c := open(t, `
+		table inet t { chain a { type filter hook input priority 0; }; chain b { }; }
+		table inet other { chain c { }; }
+		table ip t { chain d { }; }`)
+	got, err := c.Chains(table)
+	must(t, err)
+	want := []nft.Chain{{Name: "a", Base: true}, {Name: "b"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestListingWhatDoesNotExist(t *testing.T) {
 	c := open(t, "add table inet t")
 	none := nft.Table{Family: nft.Inet, Name: "none"}
@@ -111,7 +124,12 @@ func TestListingWhatDoesNotExist(t *testing.T) {
 	if counters, err := c.Counters(table); err != nil || len(counters) != 0 {
 		t.Errorf("an empty table has counters %v, error %v", counters, err)
 	}
-	_, err := c.Rules(none)
+	if chains, err := c.Chains(table); err != nil || len(chains) != 0 {
+		t.Errorf("an empty table has chains %v, error %v", chains, err)
+	}
+	_, err := c.Chains(none)
+	wantErr(t, err, nft.ErrNotExist, "inet none")
+	_, err = c.Rules(none)
 	wantErr(t, err, nft.ErrNotExist, "inet none")
 	_, err = c.Counters(none)
 	wantErr(t, err, nft.ErrNotExist, "inet none")

@@ -101,8 +101,7 @@ func (m *Monitor) Next(ctx context.Context) (Change, error) {
 			m.conn.sock.SetReadDeadline(time.Time{})
 			continue
 		case errors.Is(err, unix.ENOBUFS):
-			m.change = Change{}
-			return Change{Overrun: true}, nil
+			return m.overrun()
 		case err != nil:
 			return Change{}, fmt.Errorf("monitor nf_tables: %w", err)
 		}
@@ -113,6 +112,22 @@ func (m *Monitor) Next(ctx context.Context) (Change, error) {
 	change := m.ready[0]
 	m.ready = m.ready[1:]
 	return change, nil
+}
+
+// overrun throws away what is still waiting. The kernel delivers nothing more until all of that is read, and tells only once
+// that it lost something, so a caller who looks at the ruleset after an earlier return could miss a change.
+func (m *Monitor) overrun() (Change, error) {
+	m.change = Change{}
+	for {
+		b, err := m.conn.receive(false)
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+		case err != nil:
+			return Change{}, fmt.Errorf("monitor nf_tables: %w", err)
+		case b == nil:
+			return Change{Overrun: true}, nil
+		}
+	}
 }
 
 // take adds a datagram to the change that is being received, which is complete when its generation is announced.

@@ -24,9 +24,21 @@ type Tx struct {
 
 // An op is what a message is for, told if the kernel refuses it.
 type op struct {
-	what  string
-	start int  // of its message in the buffer
-	addrs bool // its elements are addresses
+	verb  string
+	table Table
+	name  string // of what is in the table, "" for the table itself
+	start int    // of its message in the buffer
+	addrs bool   // its elements are addresses
+}
+
+func (o op) String() string {
+	switch {
+	case o.table == Table{}:
+		return o.verb
+	case o.name == "":
+		return o.verb + " " + o.table.String()
+	}
+	return o.verb + " " + o.name + " in table " + o.table.String()
 }
 
 type setName struct {
@@ -36,14 +48,14 @@ type setName struct {
 
 // Begin starts an empty transaction. One that is not committed costs nothing and needs no cleaning up.
 func (c *Client) Begin() *Tx {
-	tx := &Tx{c: c, sets: make(map[setName]SetInfo)}
+	tx := &Tx{c: c, w: writer{b: make([]byte, 0, 256)}, ops: make([]op, 0, 4)}
 	tx.batch(unix.NFNL_MSG_BATCH_BEGIN, "begin transaction")
 	return tx
 }
 
 // message starts a message for an operation.
-func (tx *Tx) message(typ, flags uint16, t Table, o op) {
-	o.start = tx.w.begin(message(typ), flags, uint32(len(tx.ops)), t.Family, 0)
+func (tx *Tx) message(typ, flags uint16, o op) {
+	o.start = tx.w.begin(message(typ), flags, uint32(len(tx.ops)), o.table.Family, 0)
 	tx.ops = append(tx.ops, o)
 }
 
@@ -51,21 +63,21 @@ func (tx *Tx) message(typ, flags uint16, t Table, o op) {
 func (tx *Tx) end() { tx.w.end(tx.ops[len(tx.ops)-1].start) }
 
 // batch writes the message that a transaction begins or ends with.
-func (tx *Tx) batch(typ uint16, what string) {
+func (tx *Tx) batch(typ uint16, verb string) {
 	start := tx.w.begin(typ, 0, uint32(len(tx.ops)), unix.NFPROTO_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
-	tx.ops = append(tx.ops, op{what: what, start: start})
+	tx.ops = append(tx.ops, op{verb: verb, start: start})
 	tx.end()
 }
 
-func (tx *Tx) fail(what string, err error) {
+func (tx *Tx) fail(o op, err error) {
 	if tx.err == nil {
-		tx.err = fmt.Errorf("%s: %w", what, err)
+		tx.err = fmt.Errorf("%s: %w", o, err)
 	}
 }
 
 // FlushSet deletes all elements of a set. While the kernel is enlarging a hash set, it may miss some: read back what matters.
 func (tx *Tx) FlushSet(t Table, set string) {
-	tx.message(unix.NFT_MSG_DELSETELEM, 0, t, op{what: fmt.Sprintf("flush set %s in table %s", set, t)})
+	tx.message(unix.NFT_MSG_DELSETELEM, 0, op{verb: "flush set", table: t, name: set})
 	tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
 	tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, set)
 	tx.end()
@@ -73,7 +85,7 @@ func (tx *Tx) FlushSet(t Table, set string) {
 
 // DeleteSet deletes a set with its elements. One that a rule uses fails the transaction with ErrBusy.
 func (tx *Tx) DeleteSet(t Table, set string) {
-	tx.message(unix.NFT_MSG_DELSET, 0, t, op{what: fmt.Sprintf("delete set %s in table %s", set, t)})
+	tx.message(unix.NFT_MSG_DELSET, 0, op{verb: "delete set", table: t, name: set})
 	tx.w.string(unix.NFTA_SET_TABLE, t.Name)
 	tx.w.string(unix.NFTA_SET_NAME, set)
 	tx.end()
@@ -81,8 +93,7 @@ func (tx *Tx) DeleteSet(t Table, set string) {
 
 // DeleteRule deletes the rule that has the handle, see [Client.Rules].
 func (tx *Tx) DeleteRule(t Table, chain string, handle uint64) {
-	what := fmt.Sprintf("delete rule %d from chain %s in table %s", handle, chain, t)
-	tx.message(unix.NFT_MSG_DELRULE, 0, t, op{what: what})
+	tx.message(unix.NFT_MSG_DELRULE, 0, op{verb: fmt.Sprintf("delete rule %d from chain", handle), table: t, name: chain})
 	tx.w.string(unix.NFTA_RULE_TABLE, t.Name)
 	tx.w.string(unix.NFTA_RULE_CHAIN, chain)
 	tx.w.uint64(unix.NFTA_RULE_HANDLE, handle)
@@ -91,7 +102,7 @@ func (tx *Tx) DeleteRule(t Table, chain string, handle uint64) {
 
 // DeleteTable deletes a table with all that is in it.
 func (tx *Tx) DeleteTable(t Table) {
-	tx.message(unix.NFT_MSG_DELTABLE, 0, t, op{what: fmt.Sprintf("delete table %s", t)})
+	tx.message(unix.NFT_MSG_DELTABLE, 0, op{verb: "delete table", table: t})
 	tx.w.string(unix.NFTA_TABLE_NAME, t.Name)
 	tx.end()
 }

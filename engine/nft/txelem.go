@@ -14,48 +14,48 @@ import (
 // timeout: use [Tx.ReplaceElements] to be sure. A prefix that overlaps with another one in the set fails the transaction
 // with ErrExist, and an element too many with ErrFull.
 func (tx *Tx) AddElements(t Table, set string, elements []Element) {
-	tx.elements("add", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), func(i int) Element { return elements[i] })
+	tx.elements("add to set", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), func(i int) Element { return elements[i] })
 }
 
 // ReplaceElements adds addresses or prefixes with their timeouts and comments, whether they are there already or not.
 // In an interval set that holds for the same prefixes; overlapping ones fail the transaction with ErrExist.
 func (tx *Tx) ReplaceElements(t Table, set string, elements []Element) {
 	at := func(i int) Element { return elements[i] }
-	tx.elements("add", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), at) // so that there is one to delete
-	tx.elements("delete", unix.NFT_MSG_DELSETELEM, t, set, len(elements), at)
-	tx.elements("add", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), at)
+	tx.elements("add to set", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), at) // so that there is one to delete
+	tx.elements("delete from set", unix.NFT_MSG_DELSETELEM, t, set, len(elements), at)
+	tx.elements("add to set", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), at)
 }
 
 // DeleteElements deletes addresses or prefixes. One that is not in the set, or expired, fails the transaction with ErrNotExist.
 func (tx *Tx) DeleteElements(t Table, set string, prefixes []netip.Prefix) {
-	tx.elements("delete", unix.NFT_MSG_DELSETELEM, t, set, len(prefixes), func(i int) Element { return Element{Prefix: prefixes[i]} })
+	tx.elements("delete from set", unix.NFT_MSG_DELSETELEM, t, set, len(prefixes), func(i int) Element { return Element{Prefix: prefixes[i]} })
 }
 
 // AddKeys adds elements to a set of anything, each with the same timeout, 0 for none.
 func (tx *Tx) AddKeys(t Table, set string, timeout time.Duration, keys ...Key) {
-	tx.keys("add", unix.NFT_MSG_NEWSETELEM, t, set, timeout, keys)
+	tx.keys("add to set", unix.NFT_MSG_NEWSETELEM, t, set, timeout, keys)
 }
 
 // DeleteKeys deletes elements from a set of anything. One that is not in the set, or expired, fails the transaction
 // with ErrNotExist.
 func (tx *Tx) DeleteKeys(t Table, set string, keys ...Key) {
-	tx.keys("delete", unix.NFT_MSG_DELSETELEM, t, set, 0, keys)
+	tx.keys("delete from set", unix.NFT_MSG_DELSETELEM, t, set, 0, keys)
 }
 
 // elements writes n operations on a set of addresses. The verb is for the error if the kernel refuses one.
 func (tx *Tx) elements(verb string, typ uint16, t Table, set string, n int, at func(i int) Element) {
-	o := op{what: fmt.Sprintf("%s set %s in table %s", verb, set, t), addrs: true}
+	o := op{verb: verb, table: t, name: set, addrs: true}
 	if n == 0 || tx.err != nil {
 		return
 	}
 	info, err := tx.info(t, set)
 	if err != nil {
-		tx.fail(o.what, err)
+		tx.fail(o, err)
 		return
 	}
 	size := 2*(attrLen+attrLen+attrLen+int(info.keyLen)) + attrLen + 8 // a prefix with a timeout
 	tx.w.b = slices.Grow(tx.w.b, n*size/2)
-	tx.list(typ, t, set, o, n, func(i int) error {
+	tx.list(typ, o, n, func(i int) error {
 		e := at(i)
 		if typ == unix.NFT_MSG_DELSETELEM {
 			e = Element{Prefix: e.Prefix}
@@ -65,8 +65,8 @@ func (tx *Tx) elements(verb string, typ uint16, t Table, set string, n int, at f
 }
 
 func (tx *Tx) keys(verb string, typ uint16, t Table, set string, timeout time.Duration, keys []Key) {
-	o := op{what: fmt.Sprintf("%s set %s in table %s", verb, set, t)}
-	tx.list(typ, t, set, o, len(keys), func(i int) error {
+	o := op{verb: verb, table: t, name: set}
+	tx.list(typ, o, len(keys), func(i int) error {
 		item := tx.w.nest(unix.NFTA_LIST_ELEM)
 		defer tx.w.endNest(item)
 		tx.w.key([]byte(keys[i]))
@@ -75,15 +75,15 @@ func (tx *Tx) keys(verb string, typ uint16, t Table, set string, timeout time.Du
 }
 
 // list writes n elements with write, in as many messages as they need.
-func (tx *Tx) list(typ uint16, t Table, set string, o op, n int, write func(i int) error) {
+func (tx *Tx) list(typ uint16, o op, n int, write func(i int) error) {
 	for i := 0; i < n && tx.err == nil; {
-		tx.message(typ, unix.NLM_F_CREATE, t, o)
-		tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
-		tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, set)
+		tx.message(typ, unix.NLM_F_CREATE, o)
+		tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, o.table.Name)
+		tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, o.name)
 		list := tx.w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 		for ; i < n && len(tx.w.b)-list < maxList; i++ {
 			if err := write(i); err != nil {
-				tx.fail(o.what, err)
+				tx.fail(o, err)
 				return
 			}
 		}
@@ -99,10 +99,14 @@ func (tx *Tx) info(t Table, set string) (SetInfo, error) {
 		return info, nil
 	}
 	info, err := tx.c.write.setInfo(t, set)
-	if err == nil {
-		tx.sets[name] = info
+	if err != nil {
+		return info, err
 	}
-	return info, err
+	if tx.sets == nil {
+		tx.sets = make(map[setName]SetInfo)
+	}
+	tx.sets[name] = info
+	return info, nil
 }
 
 // element writes an address or prefix.

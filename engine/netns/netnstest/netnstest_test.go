@@ -2,11 +2,15 @@ package netnstest_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"moonlatch/engine/netns/netnstest"
 )
@@ -72,6 +76,11 @@ func TestVictim(t *testing.T) {
 		os.Exit(42)
 	case "panic":
 		panic("on purpose")
+	case "wait":
+		if err := os.WriteFile(os.Getenv("PID_FILE"), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		select {}
 	case "kill":
 		self, err := os.FindProcess(os.Getpid())
 		if err != nil {
@@ -79,6 +88,64 @@ func TestVictim(t *testing.T) {
 		}
 		self.Kill()
 		select {}
+	}
+}
+
+// waiting starts a test that waits, and returns its process id besides that of the process that moved it.
+func waiting(t *testing.T) (cmd *exec.Cmd, output *strings.Builder, pid int) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pid")
+	cmd = exec.Command("/proc/self/exe", "-test.run=^TestVictim$")
+	cmd.Env = append(environ(), "VICTIM=wait", "PID_FILE="+file)
+	output = new(strings.Builder)
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the test starts", func() bool {
+		b, err := os.ReadFile(file)
+		if err == nil {
+			pid, err = strconv.Atoi(string(b))
+		}
+		return err == nil
+	})
+	if pid == cmd.Process.Pid {
+		t.Fatal("the tests run in the first process")
+	}
+	return cmd, output, pid
+}
+
+func TestTestsDoNotOutliveTheirParent(t *testing.T) {
+	netnstest.Kernel(t)
+	cmd, _, pid := waiting(t)
+	cmd.Process.Kill()
+	cmd.Wait()
+	eventually(t, "the test ends", func() bool { return !running(pid) })
+}
+
+func TestSignalsPassThrough(t *testing.T) {
+	netnstest.Kernel(t)
+	cmd, output, pid := waiting(t)
+	cmd.Process.Signal(syscall.SIGQUIT) // as go test does after its timeout
+	cmd.Wait()
+	if !strings.Contains(output.String(), "goroutine ") {
+		t.Errorf("no stacks in the output:\n%s", output.String())
+	}
+	eventually(t, "the test ends", func() bool { return !running(pid) })
+}
+
+// running tells whether a process exists that is no zombie.
+func running(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 10 seconds until %s", what)
+		}
 	}
 }
 
