@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"moonlatch/engine/control"
@@ -79,31 +80,25 @@ func (p *play) lockOut(ctx context.Context) error {
 	}
 	applied := time.Now()
 	s.command(out, apply...)
-	var status control.Status
-	if err := p.program.ask(ctx, &status, "status"); err != nil {
-		return err
-	}
-	if status.Trial == nil || status.Confirmed == nil {
-		return fmt.Errorf("lockout.lua was applied, but what is in force is %q", status.State)
-	}
-	end, err := deadline(p.witness.nft, status.Trial.Number)
+	end, err := deadline(p.witness.nft)
 	if err != nil {
 		return err
 	}
 	if err := p.lockedOut(session); err != nil {
 		return err
 	}
-	back, err := p.stage.firstConnection(ctx)
+	back, err := awaitOpening(ctx, p.stage.admin, netip.MustParseAddrPort(serverToAdmin+":"+sshPort))
 	if err != nil {
 		return err
 	}
-	r.Seconds, r.LateMS = back.Sub(applied).Seconds(), 1000*back.Sub(end).Seconds()
 	resumed, err := session.resumes(10 * time.Second)
 	r.OpenCarriesData, r.OpenMS = err == nil, 1000*resumed.Sub(end).Seconds()
+	r.Seconds = back.Open.Sub(applied).Seconds()
+	r.LateMS, r.ClosedMS = 1000*back.Open.Sub(end).Seconds(), 1000*back.Closed.Sub(end).Seconds()
 	s.fact("deadline that the kernel had", "%s", end.Format("15:04:05.000"))
-	s.fact("first new connection", "%s, %s after it", back.Format("15:04:05.000"), milliseconds(r.LateMS))
+	s.fact("first new connection", "%s, %s after it", back.Open.Format("15:04:05.000"), milliseconds(r.LateMS))
 	s.fact("the open connection", "%s", yes(r.OpenCarriesData, "carries data again, once TCP has repeated it", "STAYS DEAD"))
-	return p.afterwards(ctx, status.Confirmed.Number)
+	return p.afterwards(ctx)
 }
 
 // lockedOut makes sure that nothing comes in, and kills everything of Moonlatch.
@@ -123,7 +118,7 @@ func (p *play) lockedOut(session session) error {
 }
 
 // afterwards looks at what is in force with no daemon running.
-func (p *play) afterwards(ctx context.Context, confirmed uint64) error {
+func (p *play) afterwards(ctx context.Context) error {
 	p.client.start(ctx)
 	p.report.Scan.StillBanned = !reaches(p.stage.attacker, serverToOutside, webPort)
 	p.client.pause()
@@ -136,6 +131,6 @@ func (p *play) afterwards(ctx context.Context, confirmed uint64) error {
 	if err := p.program.ask(ctx, &status, "status"); err != nil {
 		return err
 	}
-	p.report.LockOut.Previous = status.State == control.Filtering && status.Confirmed.Number == confirmed
+	p.report.LockOut.Previous = status.State == control.Filtering && status.Confirmed.Number == p.confirmed
 	return nil
 }

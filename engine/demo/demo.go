@@ -5,7 +5,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +39,7 @@ func Run(ctx context.Context, out, errOut io.Writer, inside ...string) (Report, 
 		return Report{}, fmt.Errorf("demo: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("this machine is too busy: it took longer than %s", limit))
 	defer cancel()
 
 	cmd := netns.Command(ctx, "/proc/self/exe", append(inside, folder)...)
@@ -52,7 +51,10 @@ func Run(ctx context.Context, out, errOut io.Writer, inside ...string) (Report, 
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
 	if err := cmd.Run(); err != nil {
-		return Report{}, fmt.Errorf("demo: %w", errors.Join(err, context.Cause(ctx)))
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return Report{}, fmt.Errorf("demo: %w", err)
 	}
 	r, err := readReport(filepath.Join(folder, reportFile))
 	if err != nil {

@@ -42,6 +42,8 @@ type play struct {
 	witness *witness
 	client  *client
 	report  Report
+
+	confirmed uint64 // number of the confirmed generation
 }
 
 func (p *play) run(ctx context.Context, policies fs.FS) error {
@@ -60,10 +62,13 @@ func (p *play) run(ctx context.Context, policies fs.FS) error {
 		return err
 	}
 	defer p.witness.close()
-	defer p.program.kill()
 	p.client = &client{host: p.stage.admin, addr: net.JoinHostPort(serverToAdmin, webPort)}
 	defer p.client.pause()
 	p.intro(ctx)
+	if err := p.program.start(ctx); err != nil {
+		return err
+	}
+	defer p.program.kill()
 	for _, act := range []func(context.Context) error{p.policy, p.scan, p.lockOut} {
 		if err := act(ctx); err != nil {
 			return err
@@ -98,12 +103,9 @@ func (p *play) intro(ctx context.Context) {
 	s.pause(ctx, 2*time.Second)
 }
 
-// policy starts the daemon and puts the policy for a web server in force.
+// policy puts the policy for a web server in force.
 func (p *play) policy(ctx context.Context) error {
 	p.screen.title("1  a policy for a web server, checked, tried and confirmed")
-	if err := p.program.start(ctx); err != nil {
-		return err
-	}
 	for _, arg := range [][]string{{"check", "web.lua"}, {"apply", "web.lua", "--confirm", "60s"}, {"confirm"}} {
 		out, err := p.program.run(ctx, arg...)
 		if err != nil {
@@ -119,6 +121,7 @@ func (p *play) policy(ctx context.Context) error {
 	if status.State != control.Filtering {
 		return fmt.Errorf("the policy is confirmed, but what is in force is %q", status.State)
 	}
+	p.confirmed = status.Confirmed.Number
 	p.client.start(ctx)
 	return nil
 }

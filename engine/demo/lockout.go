@@ -1,13 +1,11 @@
 package demo
 
 import (
-	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"time"
 
 	"moonlatch/engine/nft"
@@ -17,64 +15,45 @@ import (
 //go:embed lockout.lua
 var lockoutPolicy []byte
 
-// deadline asks the kernel when it will end the trial of a generation. The
-// kernel counts in ticks of a few milliseconds, so the least of several answers
-// is the nearest to the truth.
-func deadline(c *nft.Client, generation uint64) (time.Time, error) {
+// deadline asks the kernel when it will end the trial. The kernel counts in ticks
+// of a few milliseconds, so the least of several answers is the nearest to the truth.
+func deadline(c *nft.Client) (time.Time, error) {
+	table, err := trialTable(c)
 	var earliest time.Time
 	for range 10 {
-		left, err := c.Expiries(nft.Table{Family: nft.Inet, Name: ruleset.Table(generation)}, ruleset.Lease)
 		if err != nil {
-			return earliest, fmt.Errorf("read the lease of generation %d: %w", generation, err)
+			return earliest, fmt.Errorf("read the lease of the trial: %w", err)
 		}
+		var left map[nft.Key]time.Duration
+		left, err = c.Expiries(table, ruleset.Lease)
 		end := time.Now().Add(left[nft.KeyIPv4])
-		if left[nft.KeyIPv4] == 0 {
-			return earliest, fmt.Errorf("generation %d has no lease", generation)
+		if err == nil && left[nft.KeyIPv4] == 0 {
+			err = errors.New("it is over already")
 		}
 		if earliest.IsZero() || end.Before(earliest) {
 			earliest = end
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return earliest, nil
+	return earliest, err
 }
 
-// firstConnection makes new connections from the administrator's host to ssh,
-// one every few milliseconds, until one is answered, and returns when that was.
-// Each is given up soon: TCP repeats a lost packet only after a second.
-func (s *stage) firstConnection(ctx context.Context) (time.Time, error) {
-	const atOnce, patience = 8, 25 * time.Millisecond
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answered := make(chan time.Time, atOnce)
-	var dialers sync.WaitGroup
-	for i := range atOnce {
-		dialers.Go(func() {
-			sleep(ctx, time.Duration(i)*patience/atOnce)
-			s.admin.Do(func() error {
-				for ctx.Err() == nil {
-					if c, err := net.DialTimeout("tcp4", net.JoinHostPort(serverToAdmin, sshPort), patience); err == nil {
-						answered <- time.Now()
-						cancel()
-						return c.Close()
-					}
-				}
-				return nil
-			})
-		})
+// trialTable finds the table of the generation on trial: the one with a lease.
+func trialTable(c *nft.Client) (nft.Table, error) {
+	tables, err := c.Tables()
+	if err != nil {
+		return nft.Table{}, err
 	}
-	dialers.Wait()
-	close(answered)
-	var first time.Time
-	for t := range answered {
-		if first.IsZero() || t.Before(first) {
-			first = t
+	for _, t := range tables {
+		left, err := c.Expiries(t, ruleset.Lease)
+		if err == nil && len(left) > 0 {
+			return t, nil
+		}
+		if err != nil && !errors.Is(err, nft.ErrNotExist) {
+			return nft.Table{}, err
 		}
 	}
-	if first.IsZero() {
-		return first, errors.New("the administrator could not connect any more")
-	}
-	return first, nil
+	return nft.Table{}, errors.New("no generation is on trial")
 }
 
 // reaches reports whether a host can make a connection and get an answer over it.

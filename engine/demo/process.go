@@ -21,7 +21,7 @@ func others() ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []int
+	out := []int{}
 	for _, f := range folders {
 		pid, err := strconv.Atoi(filepath.Base(f))
 		if err != nil || pid == os.Getpid() {

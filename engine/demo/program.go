@@ -85,7 +85,11 @@ func (p *program) start(ctx context.Context) error {
 		p.daemon.Wait()
 		close(p.ended)
 	}()
-	return p.ready(ctx)
+	if err := p.ready(ctx); err != nil {
+		p.kill()
+		return err
+	}
+	return nil
 }
 
 func (p *program) ready(ctx context.Context) error {
@@ -100,7 +104,7 @@ func (p *program) ready(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("moonlatch run: %w: %w", ctx.Err(), err)
 		case <-p.ended:
-			return fmt.Errorf("moonlatch run: %s: %s", p.daemon.ProcessState, p.log())
+			return fmt.Errorf("moonlatch run: %s", p.daemon.ProcessState)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -113,7 +117,8 @@ func (p *program) log() string {
 	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
 }
 
-// kill kills the daemon with SIGKILL, waits until it is no more and returns its pid.
+// kill kills the started daemon with SIGKILL, waits until it is no more and
+// returns its pid.
 func (p *program) kill() int {
 	p.daemon.Process.Kill()
 	<-p.ended
