@@ -57,7 +57,7 @@ func fullMessage() []byte {
 		rawAttr(1, []byte{0x86, 0xdd, 3, 0}),
 		rawAttr(10, []byte("prefix\x00")),
 		rawAttr(4, be32(11)), rawAttr(5, be32(12)), rawAttr(6, be32(13)), rawAttr(7, be32(14)),
-		rawAttr(2, be32(0xdeadbeef)),
+		rawAttr(0x4000|2, be32(0xdeadbeef)), // NLA_F_NET_BYTEORDER, which the kernel may set
 		rawAttr(8, []byte{0, 6, 0, 0, 2, 3, 4, 5, 6, 7, 0, 0}),
 		rawAttr(15, be16(1)), rawAttr(17, be16(14)), rawAttr(16, []byte("ethernet head.")),
 		rawAttr(3, append(be64(1700000000), be64(123456)...)),
@@ -199,19 +199,13 @@ func TestDecodeLongHardwareAddress(t *testing.T) {
 
 // A handler that appends to a slice must not write over the packets behind it.
 func TestDecodeSlicesAreClipped(t *testing.T) {
-	seen := 0
-	nflog.Decode(7, cat(fullMessage(), fullMessage()), func(e *nflog.Event) {
-		seen++
+	nflog.Decode(7, fullMessage(), func(e *nflog.Event) {
 		for _, s := range [][]byte{e.Prefix, e.Payload, e.HWAddr, e.HWHeader} {
-			if len(s) == 0 {
-				t.Error("empty slice")
+			if len(s) == 0 || cap(s) != len(s) {
+				t.Errorf("slice of %d bytes with capacity %d", len(s), cap(s))
 			}
-			_ = append(s, make([]byte, 64)...)
 		}
 	})
-	if seen != 2 {
-		t.Errorf("%d events, want 2", seen)
-	}
 }
 
 // FuzzDatagram feeds the decoder anything: it must not panic, must count what it

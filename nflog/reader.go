@@ -26,7 +26,7 @@ type Reader struct {
 	// What follows belongs to the goroutine in Read.
 	decoder   decoder
 	receiveFn func(fd uintptr) (done bool) // r.receive, made once: a method value allocates
-	buf       []byte                       // room for one datagram, and a byte to notice a larger one
+	buf       []byte                       // room for the largest datagram that the kernel was told to make
 	wait      bool                         // receive shall wait for a datagram
 	n         int                          // size of the datagram in buf, 0 for none
 	err       error                        // why receive gave up
@@ -82,7 +82,7 @@ func newReader(conn *netlink.Conn, cfg Config) (*Reader, error) {
 	r := &Reader{
 		group: cfg.Group, copyRange: cfg.CopyRange,
 		conn: conn, raw: raw,
-		buf: make([]byte, max(maxBatch, maxMessage+int(cfg.CopyRange))+1),
+		buf: make([]byte, max(maxBatch, maxMessage+int(cfg.CopyRange))),
 	}
 	r.receiveFn = r.receive
 	return r, nil
