@@ -14,7 +14,7 @@ const (
 // charge makes the policy pay for n instructions' worth of work in Go.
 func (s *State) charge(n int) {
 	if err := s.meter.charge(n); err != nil {
-		s.lua.RaiseError("%s", err.Error())
+		s.current.RaiseError("%s", err.Error())
 	}
 }
 
@@ -27,7 +27,7 @@ func (s *State) chargeBytes(n int) {
 
 func (s *State) checkLength(n int) {
 	if n > maxString {
-		s.lua.RaiseError("string longer than %d bytes", maxString)
+		s.current.RaiseError("string longer than %d bytes", maxString)
 	}
 }
 
@@ -58,12 +58,14 @@ func (s *State) baseFunctions() functions {
 	fns := functions{
 		"getmetatable": getmetatable,
 		"pairs":        s.pairs,
+		"pcall":        s.pcall,
 		"rawget":       s.rawget,
 		"rawset":       s.rawset,
 		"require":      s.require,
 		"setmetatable": setmetatable,
 		"unpack":       s.unpack,
 		"print":        s.print,
+		"xpcall":       s.xpcall,
 	}
 	return fns
 }

@@ -9,14 +9,14 @@ import (
 
 const (
 	maxDescribed = 200 // bytes of a described value
-	maxNested    = 3   // levels of tables in it
+	maxLevels    = 3   // levels of tables in it
 )
 
 // describe is a value as one line of text, for errors: strings in quotes, tables
 // with what is in them.
 func describe(v lua.LValue) string {
 	var b strings.Builder
-	describeTo(&b, v, maxNested)
+	describeTo(&b, v, maxLevels)
 	if b.Len() > maxDescribed {
 		return b.String()[:maxDescribed] + "..."
 	}

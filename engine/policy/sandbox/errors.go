@@ -39,8 +39,20 @@ func (e *Error) Error() string {
 // Unwrap returns the limit or the file error behind e, if any.
 func (e *Error) Unwrap() error { return e.cause }
 
-// explain turns what a protected call returned into an Error.
+// explain turns what a protected call returned into an Error. A stop by the
+// meter is the error whatever the policy made of it.
 func (s *State) explain(err error) *Error {
+	e := &Error{}
+	if err != nil {
+		e = s.explainLua(err)
+	}
+	if m := s.meter; m.err != nil {
+		e = &Error{File: m.file, Line: m.line, Msg: m.err.Error(), Traceback: e.Traceback, cause: m.err}
+	}
+	return e
+}
+
+func (s *State) explainLua(err error) *Error {
 	api, ok := err.(*lua.ApiError)
 	if !ok {
 		return &Error{Msg: err.Error(), cause: err}

@@ -10,10 +10,8 @@ import (
 func guarded(name string, at ast.PositionHolder, args ...ast.Expr) *ast.FuncCallExpr {
 	fn := &ast.IdentExpr{Value: name}
 	call := &ast.FuncCallExpr{Func: fn, Args: args}
-	for _, node := range []ast.PositionHolder{fn, call} {
-		node.SetLine(at.Line())
-		node.SetLastLine(at.LastLine())
-	}
+	copyLines(fn, at)
+	copyLines(call, at)
 	call.AdjustRet = true
 	single(args[len(args)-1])
 	return call
@@ -88,13 +86,11 @@ func guardAssignment(st *ast.AssignStmt) ast.Stmt {
 func assign(target, value ast.Expr) ast.Stmt {
 	if t, ok := target.(*ast.AttrGetExpr); ok && isComputed(t) {
 		call := &ast.FuncCallStmt{Expr: guarded(opAssign, t, t.Object, t.Key, value)}
-		call.SetLine(t.Line())
-		call.SetLastLine(t.LastLine())
+		copyLines(call, t)
 		return call
 	}
 	st := &ast.AssignStmt{Lhs: []ast.Expr{target}, Rhs: []ast.Expr{value}}
-	st.SetLine(target.Line())
-	st.SetLastLine(target.LastLine())
+	copyLines(st, target)
 	return st
 }
 
@@ -108,8 +104,7 @@ func assignAll(st *ast.AssignStmt) ast.Stmt {
 	values := &ast.LocalAssignStmt{Exprs: st.Rhs}
 	hide := func(to *ast.LocalAssignStmt, e ast.PositionHolder) *ast.IdentExpr {
 		id := &ast.IdentExpr{Value: fmt.Sprintf("(%d)", len(places.Names)+len(values.Names))}
-		id.SetLine(e.Line())
-		id.SetLastLine(e.LastLine())
+		copyLines(id, e)
 		to.Names = append(to.Names, id.Value)
 		return id
 	}
@@ -133,10 +128,7 @@ func assignAll(st *ast.AssignStmt) ast.Stmt {
 	for _, target := range st.Lhs {
 		assigns = append([]ast.Stmt{assign(target, hide(values, target))}, assigns...)
 	}
-	do := &ast.DoBlockStmt{Stmts: append(body, assigns...)}
-	for _, node := range []ast.PositionHolder{places, values, do} {
-		node.SetLine(st.Line())
-		node.SetLastLine(st.LastLine())
-	}
-	return do
+	copyLines(places, st)
+	copyLines(values, st)
+	return doBlock(st, append(body, assigns...))
 }

@@ -21,8 +21,8 @@ func (s *State) openLibraries() {
 	globals := L.NewTable()
 	L.G.Global, L.Env = globals, globals
 
-	keep(globals, original, "assert", "error", "ipairs", "next", "pcall", "rawequal",
-		"select", "tonumber", "tostring", "type", "xpcall", "_VERSION")
+	keep(globals, original, "assert", "error", "ipairs", "next", "rawequal", "select",
+		"tonumber", "tostring", "type", "_VERSION")
 	s.add(globals, s.baseFunctions())
 	s.add(globals, s.operators())
 

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"fmt"
 	"io/fs"
 	"sync"
 	"time"
@@ -61,8 +60,9 @@ type State struct {
 	cfg     Config
 	lua     *lua.LState
 	meter   *meter
-	running bool
-	broken  error // gopher-lua itself failed: nothing can run any more
+	idle    []*lua.LState
+	current *lua.LState // the stack that runs now
+	nested  int         // protected calls that run now, one inside the other
 
 	provided map[string]lua.LValue
 	modules  map[string]lua.LValue // files that ran, by module name
@@ -92,16 +92,21 @@ func New(cfg Config) *State {
 	}
 	s.lua = lua.NewState(lua.Options{
 		SkipOpenLibs:     true,
-		RegistryMaxSize:  1 << 20,
+		RegistrySize:     1 << 10,
+		RegistryMaxSize:  1 << 17,
 		RegistryGrowStep: 4096,
 	})
 	s.meter = newMeter(s.cfg, func() (string, int) { return s.Where(0) })
 	s.openLibraries()
 	s.lua.SetContext(s.meter)
+	s.current = s.lua
 	return s
 }
 
-// L is the Lua state, for building modules. Values made with it belong to s.
+// L is the Lua state, for building modules: values made with it belong to s. A
+// module function must use the state that it gets as an argument, because
+// protected calls run on stacks of their own. Lua code runs through Run and Call
+// only.
 func (s *State) L() *lua.LState { return s.lua }
 
 // Close frees the state. No other method may be called after it.
@@ -121,7 +126,7 @@ func (s *State) Run(entry string) error {
 	s.loading = []string{moduleName(entry)}
 	defer func() { s.loading = nil }()
 	s.meter.arm(s.cfg.LoadBudget, s.cfg.LoadDeadline)
-	_, err = s.guarded(fn, 0, nil)
+	_, err = s.call(fn, 0, nil)
 	return err
 }
 
@@ -130,76 +135,52 @@ func (s *State) Run(entry string) error {
 // module function, spends the budget of the outer one. The error is an *Error.
 // A call without results allocates nothing of its own.
 func (s *State) Call(fn *lua.LFunction, nret int, args ...lua.LValue) ([]lua.LValue, error) {
-	if s.running {
-		return s.protected(fn, nret, args)
+	if s.nested > 0 {
+		return s.call(fn, nret, args)
 	}
 	s.meter.arm(s.cfg.CallBudget, s.cfg.CallDeadline)
-	return s.guarded(fn, nret, args)
+	return s.call(fn, nret, args)
 }
 
-// guarded is the outermost protected call. A stop by the meter is an error of
-// the call whatever the policy made of it.
-func (s *State) guarded(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.LValue, err error) {
-	if s.broken != nil {
-		return nil, s.broken
+func (s *State) call(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.LValue, err error) {
+	if s.nested >= maxNested {
+		return nil, &Error{Msg: "calls nested too deeply"}
 	}
-	s.running = true
-	defer s.leave(&err)
-	ret, err = s.protected(fn, nret, args)
-	if m := s.meter; m.err != nil {
-		stopped := &Error{File: m.file, Line: m.line, Msg: m.err.Error(), cause: m.err}
-		if e, ok := err.(*Error); ok {
-			stopped.Traceback = e.Traceback
-		}
-		return nil, stopped
-	}
-	return ret, err
-}
-
-// leave ends the outermost call. PCall recovers every panic but one: when the
-// stack is so broken that even the traceback cannot be made, it panics itself
-// and leaves the state unusable.
-func (s *State) leave(err *error) {
-	s.running = false
-	if r := recover(); r != nil {
-		s.broken = &Error{Msg: fmt.Sprintf("the Lua machine broke and cannot go on: %v", r)}
-		*err = s.broken
-	}
-}
-
-func (s *State) protected(fn *lua.LFunction, nret int, args []lua.LValue) ([]lua.LValue, error) {
-	top := s.lua.GetTop()
-	s.lua.Push(fn)
+	st := s.stack()
+	st.Push(fn)
 	for _, a := range args {
-		s.lua.Push(a)
+		st.Push(a)
 	}
-	if err := s.lua.PCall(len(args), nret, nil); err != nil {
+	err = s.protected(st, len(args), nret)
+	if n := st.GetTop(); err == nil && n > 0 {
+		ret = make([]lua.LValue, n)
+		for i := range ret {
+			ret[i] = st.Get(i + 1)
+		}
+	}
+	s.done(st, err)
+	if err != nil || s.meter.err != nil {
 		return nil, s.explain(err)
 	}
-	n := s.lua.GetTop() - top
-	if n == 0 {
-		return nil, nil
-	}
-	ret := make([]lua.LValue, n)
-	for i := range ret {
-		ret[i] = s.lua.Get(top + i + 1)
-	}
-	s.lua.SetTop(top)
 	return ret, nil
 }
 
 // Where is the file and line of the Lua function at a level of the call stack,
 // counted as by Lua's error: in a module function, 1 is its caller. Go functions
-// on the way are skipped. Without any, it is "" and 0.
+// on the way are skipped. Beyond the outermost function it is that one's; without
+// any Lua function, it is "" and 0.
 func (s *State) Where(level int) (file string, line int) {
-	for {
-		frame, ok := s.lua.GetStack(level)
+	for l := level; ; l++ {
+		frame, ok := s.current.GetStack(l)
 		if !ok {
-			return "", 0
+			break
 		}
-		if _, err := s.lua.GetInfo("Sl", frame, lua.LNil); err == nil && frame.Source != "" {
+		if _, err := s.current.GetInfo("Sl", frame, lua.LNil); err == nil && frame.Source != "" {
 			return frame.Source, frame.CurrentLine
 		}
-		level++
 	}
+	if level > 0 {
+		return s.Where(level - 1)
+	}
+	return "", 0
 }

@@ -26,7 +26,7 @@ func (s *State) search(m *pattern.Matcher, from int) (start, end int, found bool
 	start, end, found, err := m.Find(from)
 	s.charge(allowed - m.Steps)
 	if err != nil && !errors.Is(err, pattern.ErrSteps) {
-		s.lua.RaiseError("%s", err.Error())
+		s.current.RaiseError("%s", err.Error())
 	}
 	return start, end, found
 }

@@ -32,6 +32,7 @@ func (c *checker) stmt(stmt ast.Stmt) ast.Stmt {
 	case *ast.WhileStmt:
 		st.Condition = c.expr(st.Condition)
 		c.block(st.Stmts)
+		return foldWhile(st)
 	case *ast.RepeatStmt:
 		c.open() // the condition sees the locals of the body
 		c.stmts(st.Stmts)
@@ -41,6 +42,7 @@ func (c *checker) stmt(stmt ast.Stmt) ast.Stmt {
 		st.Condition = c.expr(st.Condition)
 		c.block(st.Then)
 		c.block(st.Else)
+		return foldIf(st)
 	case *ast.NumberForStmt:
 		st.Init, st.Limit = c.expr(st.Init), c.expr(st.Limit)
 		if st.Step != nil {
@@ -54,6 +56,8 @@ func (c *checker) stmt(stmt ast.Stmt) ast.Stmt {
 		c.definition(st)
 	case *ast.ReturnStmt:
 		c.exprs(st.Exprs)
+	case *ast.BreakStmt:
+		return padBreak(st)
 	}
 	return stmt
 }
@@ -143,6 +147,7 @@ func (c *checker) expr(expr ast.Expr) ast.Expr {
 		c.call(ex)
 	case *ast.LogicalOpExpr:
 		ex.Lhs, ex.Rhs = c.expr(ex.Lhs), c.expr(ex.Rhs)
+		return foldLogical(ex)
 	case *ast.RelationalOpExpr:
 		ex.Lhs, ex.Rhs = c.expr(ex.Lhs), c.expr(ex.Rhs)
 	case *ast.ArithmeticOpExpr:
@@ -155,6 +160,7 @@ func (c *checker) expr(expr ast.Expr) ast.Expr {
 		ex.Expr = c.expr(ex.Expr)
 	case *ast.UnaryNotOpExpr:
 		ex.Expr = c.expr(ex.Expr)
+		return foldNot(ex)
 	case *ast.UnaryLenOpExpr:
 		ex.Expr = c.expr(ex.Expr)
 	case *ast.FunctionExpr:

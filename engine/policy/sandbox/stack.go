@@ -1,0 +1,120 @@
+package sandbox
+
+import (
+	"fmt"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+const (
+	maxNested  = 50 // protected calls inside one another
+	idleStacks = 4  // kept for reuse
+)
+
+// Every protected call runs on a stack of its own, because an error in
+// gopher-lua v1.1.2 closes the upvalues of all functions on its stack: after an
+// error that pcall caught on the same stack, the locals of the functions around
+// it and the closures that share them would go separate ways. A stack on which
+// gopher-lua itself failed is thrown away.
+
+// stack is an empty stack that shares all values with the others.
+func (s *State) stack() *lua.LState {
+	if n := len(s.idle); n > 0 {
+		st := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return st
+	}
+	st, cancel := s.lua.NewThread()
+	st.SetContext(s.meter) // in place of a child of it, which would not count
+	cancel()
+	return st
+}
+
+// protected calls the function that was pushed on a stack with nargs arguments
+// behind it, and leaves nret results there.
+func (s *State) protected(st *lua.LState, nargs, nret int) (err error) {
+	outer := s.current
+	s.current = st
+	s.nested++
+	defer func() {
+		s.current = outer
+		s.nested--
+		// PCall recovers every panic but its own: it has one when the stack is
+		// so broken that the traceback cannot be made.
+		if r := recover(); r != nil {
+			err = &lua.ApiError{Type: lua.ApiErrorPanic, Object: lua.LString(fmt.Sprint(r))}
+		}
+	}()
+	return st.PCall(nargs, nret, nil)
+}
+
+// done takes a stack back after a call that ended with err.
+func (s *State) done(st *lua.LState, err error) {
+	if api, ok := err.(*lua.ApiError); ok && api.Type == lua.ApiErrorPanic {
+		return // its open upvalues were not closed
+	}
+	if len(s.idle) < idleStacks {
+		st.SetTop(0)
+		s.idle = append(s.idle, st)
+	}
+}
+
+// try calls fn on a new stack for pcall, and pushes true and its results, or
+// false and the error, on L.
+func (s *State) try(L *lua.LState, fn lua.LValue, args ...lua.LValue) int {
+	if s.nested >= maxNested {
+		L.RaiseError("pcall nested too deeply (more than %d levels)", maxNested)
+	}
+	st := s.stack()
+	st.Push(fn)
+	for _, a := range args {
+		st.Push(a)
+	}
+	err := s.protected(st, len(args), lua.MultRet)
+	defer s.done(st, err)
+	if s.meter.err != nil {
+		L.RaiseError("%s", s.meter.err.Error())
+	}
+	if err != nil {
+		L.Push(lua.LFalse)
+		L.Push(errorValue(err))
+		return 2
+	}
+	n := st.GetTop()
+	L.Push(lua.LTrue)
+	for i := 1; i <= n; i++ {
+		L.Push(st.Get(i))
+	}
+	return n + 1
+}
+
+func errorValue(err error) lua.LValue {
+	if api, ok := err.(*lua.ApiError); ok {
+		return api.Object
+	}
+	return lua.LString(err.Error())
+}
+
+func (s *State) pcall(L *lua.LState) int {
+	fn := L.CheckAny(1)
+	args := make([]lua.LValue, L.GetTop()-1)
+	for i := range args {
+		args[i] = L.Get(i + 2)
+	}
+	return s.try(L, fn, args...)
+}
+
+// xpcall passes an error through a handler. An error of the handler is the
+// result, like any other.
+func (s *State) xpcall(L *lua.LState) int {
+	fn, handler := L.CheckAny(1), L.CheckFunction(2)
+	top := L.GetTop()
+	n := s.try(L, fn)
+	if L.Get(top+1) == lua.LTrue {
+		return n
+	}
+	failure := L.Get(top + 2)
+	n = s.try(L, handler, failure)
+	L.Replace(top+3, lua.LFalse)
+	return n
+}
