@@ -12,10 +12,14 @@ import (
 // confirmIn is how long the policy that locks everybody out is on trial.
 const confirmIn = 3 * time.Second
 
+// patience is how long after the deadline the way must be open at the latest.
+const patience = 10 * time.Second
+
 // scan lets the attacker scan the server's ports and sees how far that gets.
 func (p *play) scan(ctx context.Context) error {
 	s, r := p.screen, &p.report.Scan
 	s.title("2  somebody scans its ports, while a client goes on working")
+	s.fact("the attacker scans", "ports 1 to %d of %s", scannedPorts, serverToOutside)
 	before, err := banLatency(ctx)
 	if err != nil {
 		return err
@@ -37,8 +41,7 @@ func (p *play) scan(ctx context.Context) error {
 		return err
 	}
 	r.WebBlocked = !reaches(p.stage.attacker, serverToOutside, webPort)
-	s.fact("the scan", "%s, ports 1 to %d", r.Scanner, scannedPorts)
-	s.fact("probes that came through", "%d of %d", r.Through, r.Probes)
+	s.fact("probes that came through", "%d of %d, sent by %s", r.Through, r.Probes, r.Scanner)
 	s.fact("the attacker is", "%s", yes(r.Why != "", "banned: "+r.Why, "NOT banned"))
 	s.fact("from deciding packet to kernel ban", "%s", milliseconds(r.BanMS))
 	s.fact("the attacker now reaches port 443", "%s", yes(r.WebBlocked, "no", "YES"))
@@ -87,18 +90,29 @@ func (p *play) lockOut(ctx context.Context) error {
 	if err := p.lockedOut(session); err != nil {
 		return err
 	}
-	back, err := awaitOpening(ctx, p.stage.admin, netip.MustParseAddrPort(serverToAdmin+":"+sshPort))
+	s.fact("the kernel's deadline", "%s", end.Format("15:04:05.000"))
+	back, err := p.waitForKernel(ctx, end)
 	if err != nil {
 		return err
 	}
-	resumed, err := session.resumes(10 * time.Second)
+	resumed, err := session.resumes(patience)
 	r.OpenCarriesData, r.OpenMS = err == nil, 1000*resumed.Sub(end).Seconds()
 	r.Seconds = back.Open.Sub(applied).Seconds()
 	r.LateMS, r.ClosedMS = 1000*back.Open.Sub(end).Seconds(), 1000*back.Closed.Sub(end).Seconds()
-	s.fact("deadline that the kernel had", "%s", end.Format("15:04:05.000"))
 	s.fact("first new connection", "%s, %s after it", back.Open.Format("15:04:05.000"), milliseconds(r.LateMS))
 	s.fact("the open connection", "%s", yes(r.OpenCarriesData, "carries data again, once TCP has repeated it", "STAYS DEAD"))
 	return p.afterwards(ctx)
+}
+
+// waitForKernel waits for the administrator's way to open again.
+func (p *play) waitForKernel(ctx context.Context, end time.Time) (opening, error) {
+	ctx, cancel := context.WithDeadline(ctx, end.Add(patience))
+	defer cancel()
+	o, err := awaitOpening(ctx, p.stage.admin, netip.MustParseAddrPort(serverToAdmin+":"+sshPort))
+	if err != nil {
+		return o, fmt.Errorf("the kernel did not let the administrator in again: %w", err)
+	}
+	return o, nil
 }
 
 // lockedOut makes sure that nothing comes in, and kills everything of Moonlatch.

@@ -43,7 +43,7 @@ func TestJudgeHolds(t *testing.T) {
 
 func TestJudgeTellsWhatIsBroken(t *testing.T) {
 	const (
-		cutOff, blink, everyPort = "a port scan is cut off", "the ban is in force in the blink of an eye", "it holds for every port, open ones too"
+		cutOff, blink, everyPort = "a port scan is cut off", "the ban comes in the blink of an eye", "it holds for every port, open ones too"
 		others, lockedOut        = "others notice nothing", "a mistake locks the administrator out"
 		dead, onTime             = "nothing of Moonlatch need be alive", "the kernel lets them in again, on time"
 		goOn, back, neverEnded   = "open connections go on", "the policy confirmed before is back", "and its bans never ended"

@@ -99,7 +99,7 @@ func (p *play) intro(ctx context.Context) {
 	s.line("Nothing of this machine is touched: everything is gone when the demo ends.\n")
 	s.line("   attacker  %-14s ──┐", attackerAddr)
 	s.line("                            ├── server: ssh, web server, Moonlatch")
-	s.line("   admin     %-14s ──┘", adminAddr)
+	s.line("   admin     %-14s ──┘   (and an honest client)", adminAddr)
 	s.pause(ctx, 2*time.Second)
 }
 

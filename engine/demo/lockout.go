@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"moonlatch/engine/netns"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 )
@@ -57,7 +58,7 @@ func trialTable(c *nft.Client) (nft.Table, error) {
 }
 
 // reaches reports whether a host can make a connection and get an answer over it.
-func reaches(from interface{ Do(func() error) error }, addr, port string) bool {
+func reaches(from *netns.Namespace, addr, port string) bool {
 	return from.Do(func() error { return echo(net.JoinHostPort(addr, port), 300*time.Millisecond) }) == nil
 }
 

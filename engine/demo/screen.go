@@ -85,6 +85,6 @@ func (s *screen) promises(list []Promise) {
 		if !p.Held {
 			verdict = s.paint(red, "BROKEN")
 		}
-		s.line("   %-42s %-32s %s", p.Text, p.Measured, verdict)
+		s.line("   %-38s %-31s %s", p.Text, p.Measured, verdict)
 	}
 }

@@ -69,7 +69,7 @@ func host(server *netns.Namespace, name, addr, serverAddr string) (*netns.Namesp
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(netns.Veth(server, name, n, "eth0"))
+	err = netns.Veth(server, name, n, "eth0")
 	if err == nil {
 		err = errors.Join(server.AddAddr(name, serverAddr+"/24"), n.AddAddr("eth0", addr+"/24"))
 	}
