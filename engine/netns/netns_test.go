@@ -234,6 +234,47 @@ func TestVethCarriesPackets(t *testing.T) {
 	}
 }
 
+func TestVethDetectsNoDuplicateAddresses(t *testing.T) {
+	n := netnstest.New(t)
+	must(t, netns.Veth(n, "left", n, "right"))
+	read := func(file string) (content string) {
+		must(t, n.Do(func() error {
+			b, err := os.ReadFile("/proc/thread-self/net/" + file)
+			content = string(b)
+			return err
+		}))
+		return content
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		ready := 0
+		for line := range strings.Lines(read("if_inet6")) {
+			fields := strings.Fields(line)              // address, index, prefix length, scope, flags, link
+			if fields[5] != "lo" && fields[4] == "80" { // linux/if_addr.h: IFA_F_PERMANENT alone, not IFA_F_TENTATIVE
+				ready++
+			}
+		}
+		if ready == 2 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the links have no addresses that are ready:\n%s", read("if_inet6"))
+		}
+	}
+	for _, link := range []string{"left", "right"} {
+		for line := range strings.Lines(read("dev_snmp6/" + link)) {
+			if fields := strings.Fields(line); fields[0] == "Icmp6OutNeighborSolicits" && fields[1] != "0" {
+				t.Errorf("%s asked %s times whether somebody has its address", link, fields[1])
+			}
+		}
+	}
+}
+
+func TestNewHasLoopback(t *testing.T) {
+	n := netnstest.New(t)
+	echo(t, n, n, "udp4", "127.0.0.1")
+	echo(t, n, n, "udp6", "::1")
+}
+
 func TestRouterForwards(t *testing.T) {
 	a, router, b := netnstest.New(t), netnstest.New(t), netnstest.New(t)
 	must(t, netns.Veth(a, "eth0", router, "left"))

@@ -45,8 +45,7 @@ func dial() (*conn, error) {
 	return &conn{sock: sock, raw: raw, buf: make([]byte, receiveSize)}, nil
 }
 
-// query sends one request, whose attributes fill writes, and hands each answer to each, valid until that returns. With flag NLM_F_DUMP the kernel lists all there is; if that changed meanwhile, the answers may
-// miss or repeat something, and query returns ErrInterrupted after all of them.
+// query sends one request, whose attributes fill writes, and hands each answer to each, valid until that returns. With flag NLM_F_DUMP the kernel lists all there is, see [Client.steady].
 func (c *conn) query(typ, flags uint16, family Family, fill func(*writer), each func(answer) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,7 +59,7 @@ func (c *conn) query(typ, flags uint16, family Family, fill func(*writer), each 
 	if err := c.send(w.b); err != nil {
 		return err
 	}
-	interrupted, finished := false, false
+	finished := false
 	var eachErr error
 	for !finished {
 		b, err := c.receive(true)
@@ -71,7 +70,6 @@ func (c *conn) query(typ, flags uint16, family Family, fill func(*writer), each 
 			if a.seq != c.seq || finished {
 				return nil // what an earlier request left behind
 			}
-			interrupted = interrupted || a.flags&unix.NLM_F_DUMP_INTR != 0
 			switch {
 			case a.typ == unix.NLMSG_ERROR, a.typ == unix.NLMSG_DONE:
 				finished = true
@@ -84,9 +82,6 @@ func (c *conn) query(typ, flags uint16, family Family, fill func(*writer), each 
 		if err != nil {
 			return err
 		}
-	}
-	if eachErr == nil && interrupted {
-		return ErrInterrupted
 	}
 	return eachErr
 }

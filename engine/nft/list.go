@@ -98,9 +98,9 @@ func list[T any](c *Client, typ uint16, family Family, fill func(*writer), decod
 	return all, err
 }
 
-// steady calls read again while the ruleset changes under it, and returns ErrInterrupted if that does not end. The kernel
-// marks a listing as interrupted only if a change came between two of its parts. Within one part, it may list neither
-// an element nor what the same transaction replaced it with.
+// steady calls read again while the ruleset changes under it, and returns ErrInterrupted if that does not end. The kernel's own
+// mark, NLM_F_DUMP_INTR, is not enough: it is set only if the change came between two datagrams of a listing, while within
+// one, too, the kernel may list neither an element nor what the same transaction replaced it with.
 func (c *Client) steady(read func() error) error {
 	var err error
 	start := time.Now()

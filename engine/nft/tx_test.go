@@ -385,6 +385,17 @@ func TestSecondImplementation(t *testing.T) {
 	if diff := cmp.Diff(b, a); diff != "" || len(a) != 2 {
 		t.Error(diff)
 	}
+	// `nft monitor` wants to know of prefixes that have no end.
+	add(t, c, "net4", elements("255.0.0.0/8", "192.0.2.0/24"))
+	net, err := other.GetSetByName(tbl, "net4")
+	must(t, err)
+	theirs, err = other.GetSetElements(net)
+	must(t, err)
+	for _, e := range theirs {
+		if e.IntervalOpen != (e.Key[0] == 255) {
+			t.Errorf("%v is marked as open: %v", e.Key, e.IntervalOpen)
+		}
+	}
 }
 
 // TestConcurrentUse is for the race detector.

@@ -1,0 +1,63 @@
+package nft
+
+import (
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"moonlatch/engine/netns/netnstest"
+)
+
+func TestQuerySkipsWhatAnEarlierOneLeftBehind(t *testing.T) {
+	netnstest.Kernel(t)
+	if out, err := exec.Command("nft", "add table inet a; add table inet b; add table inet c").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer exec.Command("nft", "flush ruleset").Run()
+	c, err := Open(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var w writer
+	start := w.begin(message(unix.NFT_MSG_GETTABLE), unix.NLM_F_DUMP, c.read.seq, unix.NFPROTO_UNSPEC, 0)
+	w.end(start)
+	if err := c.read.send(w.b); err != nil {
+		t.Fatal(err)
+	}
+	tables := 0
+	err = c.read.query(unix.NFT_MSG_GETTABLE, 0, Inet, func(w *writer) { w.string(unix.NFTA_TABLE_NAME, "c") }, func(a answer) error {
+		tables++
+		table, err := decodeTable(a)
+		if table.Name != "c" {
+			t.Errorf("got table %q, which another request asked for", table.Name)
+		}
+		return err
+	})
+	if err != nil || tables != 1 {
+		t.Errorf("got %d tables, error %v, want one", tables, err)
+	}
+}
+
+// An element that expires within the next millisecond still expires.
+func TestDecodeElementThatIsAboutToExpire(t *testing.T) {
+	var w writer
+	w.uint64(unix.NFTA_SET_ELEM_TIMEOUT, 1000)
+	w.uint64(unix.NFTA_SET_ELEM_EXPIRATION, 0)
+	e, err := decodeElement(w.b)
+	if err != nil || e.expires <= 0 || e.expires > time.Millisecond {
+		t.Errorf("got %v left, error %v, want a moment", e.expires, err)
+	}
+}
+
+func TestMilliseconds(t *testing.T) {
+	for n, want := range map[uint64]time.Duration{
+		0: 0, 1500: 1500 * time.Millisecond, 1<<64 - 1: 1<<63 - 1, 9223372036855: 1<<63 - 1, 9223372036854: 9223372036854 * time.Millisecond,
+	} {
+		if got := milliseconds(n); got != want {
+			t.Errorf("milliseconds(%d) = %v, want %v", n, got, want)
+		}
+	}
+}
