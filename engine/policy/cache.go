@@ -1,6 +1,12 @@
 package policy
 
-import lua "github.com/yuin/gopher-lua"
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+
+	lua "github.com/yuin/gopher-lua"
+)
 
 // recent is a bounded cache: it keeps the latest max keys at least, and twice
 // as many at most. When the young half is full, the old one is forgotten.
@@ -46,4 +52,28 @@ func (n *numbers) get(i uint16) lua.LValue {
 		page[i&0xff] = v
 	}
 	return v
+}
+
+// addressTexts holds the Lua texts of the addresses that came by lately, in one
+// place each that its address hashes to. Who aims at one place gains nothing:
+// the text that is not there is made again.
+type addressTexts [4096]struct {
+	addr netip.Addr
+	text lua.LValue
+}
+
+func (t *addressTexts) get(a netip.Addr) lua.LValue {
+	e := &t[addressHash(a)%uint64(len(t))]
+	if e.addr != a {
+		e.addr, e.text = a, lua.LString(a.String())
+	}
+	return e.text
+}
+
+func addressHash(a netip.Addr) uint64 {
+	b := a.As16()
+	hi, lo := binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:])
+	const odd = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio: neighbours land far apart
+	h, l := bits.Mul64(hi^lo^odd, odd)
+	return h ^ l
 }

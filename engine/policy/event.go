@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"net/netip"
 	"regexp"
 
 	lua "github.com/yuin/gopher-lua"
@@ -12,31 +11,27 @@ import (
 
 // Bounds of what is cached of events.
 const (
-	maxCachedAddrs    = 4096
 	maxCachedWords    = 1024
 	maxCachedPatterns = 256
 	maxPattern        = 1000 // bytes
 )
 
-// event is the object ev of one call of a handler. Each call has its own, so
-// that one that outlives the call can be told from that of the next.
-type event struct {
-	lua.LUserData
+// events makes the objects ev and the Lua values of their fields. There is one
+// event at a time; its object is made anew for each, so that one that outlives
+// its handler can be told from the next.
+type events struct {
 	stream *ruleset.Stream
 	rule   string
-	pkt    *packet.Packet // nil when the handler has returned
-}
+	pkt    *packet.Packet
+	object *lua.LUserData // ev; nil where the handler takes fields
 
-// events makes event objects and the Lua values of their fields.
-type events struct {
-	meta    *lua.LTable
-	fields  map[string]*eventField
-	match   lua.LValue
-	scratch event // for handlers that take fields
+	meta   *lua.LTable
+	fields fieldTable
+	match  lua.LValue
 
 	flagTexts [256]lua.LValue
 	numbers   numbers
-	addrs     recent[netip.Addr, lua.LValue]
+	addrs     addressTexts
 	words     recent[string, lua.LValue]
 	patterns  recent[string, pattern]
 	iface     func(uint32) string
@@ -44,14 +39,12 @@ type events struct {
 
 func newEvents(p *Policy) *events {
 	s := &events{
-		fields:   map[string]*eventField{},
-		addrs:    newRecent[netip.Addr, lua.LValue](maxCachedAddrs),
 		words:    newRecent[string, lua.LValue](maxCachedWords),
 		patterns: newRecent[string, pattern](maxCachedPatterns),
 		iface:    p.env.InterfaceName,
 	}
 	for _, f := range eventFields() {
-		s.fields[f.Name] = &f
+		s.fields.add(f)
 	}
 	L := p.state.L()
 	s.match = L.NewFunction(s.matchPayload)
@@ -69,19 +62,26 @@ func newEvents(p *Policy) *events {
 	return s
 }
 
-// open makes the event object of one call.
-func (s *events) open(stream *ruleset.Stream, rule string, pkt *packet.Packet) *event {
-	e := &event{stream: stream, rule: rule, pkt: pkt}
-	e.Value, e.Metatable = e, s.meta
-	return e
+// begin makes a packet the current event.
+func (s *events) begin(stream *ruleset.Stream, rule string, pkt *packet.Packet) {
+	s.stream, s.rule, s.pkt = stream, rule, pkt
 }
+
+// newObject makes the object of the current event.
+func (s *events) newObject() lua.LValue {
+	s.object = &lua.LUserData{Value: s, Metatable: s.meta}
+	return s.object
+}
+
+// end forgets the current event.
+func (s *events) end() { s.pkt, s.object = nil, nil }
 
 // index is ev.NAME.
 func (s *events) index(L *lua.LState) int {
-	e := eventArg(L)
+	s.check(L)
 	name, _ := L.Get(2).(lua.LString)
-	if f, ok := s.fields[string(name)]; ok {
-		L.Push(f.get(s, e))
+	if f := s.fields.find(string(name)); f != nil {
+		L.Push(f.get(s))
 		return 1
 	}
 	if name == "match" {
@@ -92,18 +92,16 @@ func (s *events) index(L *lua.LState) int {
 	return 0
 }
 
-// eventArg is argument 1, an event that is not over.
-func eventArg(L *lua.LState) *event {
-	if u, ok := L.Get(1).(*lua.LUserData); ok {
-		if e, ok := u.Value.(*event); ok {
-			if e.pkt == nil {
-				L.RaiseError("ev is gone after the handler returns: copy the fields you need")
-			}
-			return e
-		}
+// check raises an error unless argument 1 is the current event.
+func (s *events) check(L *lua.LState) {
+	u, ok := L.Get(1).(*lua.LUserData)
+	if ok && u == s.object {
+		return
+	}
+	if ok && u.Value == s {
+		L.RaiseError("ev is gone after the handler returns: copy the fields you need")
 	}
 	L.RaiseError("an event is expected, not %s: write ev:match(…), with a colon", got(L, 1))
-	return nil
 }
 
 // pattern is a compiled pattern, or why it cannot be compiled.
@@ -115,7 +113,7 @@ type pattern struct {
 // matchPayload is ev:match: it returns the captures of the first match, or the
 // whole match where the pattern has none, or nil.
 func (s *events) matchPayload(L *lua.LState) int {
-	e := eventArg(L)
+	s.check(L)
 	text := stringArg(L, 2, `ev:match("pattern")`)
 	if len(text) > maxPattern {
 		L.RaiseError("the pattern is longer than %d bytes", maxPattern)
@@ -127,7 +125,7 @@ func (s *events) matchPayload(L *lua.LState) int {
 	if p.err != nil {
 		L.RaiseError("%v (patterns are RE2, not Lua's: https://golang.org/s/re2syntax)", p.err)
 	}
-	found := p.re.FindSubmatchIndex(e.pkt.Payload)
+	found := p.re.FindSubmatchIndex(s.pkt.Payload)
 	if found == nil {
 		L.Push(lua.LNil)
 		return 1
@@ -140,7 +138,7 @@ func (s *events) matchPayload(L *lua.LState) int {
 			L.Push(lua.LNil)
 			continue
 		}
-		L.Push(lua.LString(e.pkt.Payload[found[i]:found[i+1]]))
+		L.Push(lua.LString(s.pkt.Payload[found[i]:found[i+1]]))
 	}
 	return len(found) / 2
 }

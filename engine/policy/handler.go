@@ -42,20 +42,18 @@ type Timer struct {
 // It keeps nothing of the packet. A handler that is switched off is not run.
 // The error is a *CallError.
 func (p *Policy) Handle(h *Handler, rule string, pkt *packet.Packet) error {
-	if h.fields == nil {
-		e := p.events.open(h.Stream, rule, pkt)
-		h.args = append(h.args[:0], &e.LUserData)
-		err := p.run(h.Callback, h.args)
-		e.pkt = nil // whoever kept the object finds it gone
-		return err
-	}
-	e := &p.events.scratch
-	e.stream, e.rule, e.pkt = h.Stream, rule, pkt
+	s := p.events
+	s.begin(h.Stream, rule, pkt)
 	h.args = h.args[:0]
-	for i := range h.fields {
-		h.args = append(h.args, h.fields[i].get(p.events, e))
+	if h.fields == nil {
+		h.args = append(h.args, s.newObject())
 	}
-	return p.run(h.Callback, h.args)
+	for i := range h.fields {
+		h.args = append(h.args, h.fields[i].get(s))
+	}
+	err := p.run(h.Callback, h.args)
+	s.end()
+	return err
 }
 
 // Tick runs a timer that is due. The error is a *CallError.

@@ -16,6 +16,10 @@ import (
 // asks for, all from the folder files. The error joins every mistake found,
 // *ruleset.Error or *sandbox.Error, each with its place.
 func Load(files fs.FS, entry string, env Env) (*Policy, error) {
+	return load(sandbox.Config{Files: files}, entry, env)
+}
+
+func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
@@ -24,7 +28,7 @@ func Load(files fs.FS, entry string, env Env) (*Policy, error) {
 	}
 	p := &Policy{
 		env:      env,
-		state:    sandbox.New(sandbox.Config{Files: files}),
+		state:    sandbox.New(cfg),
 		set:      &ruleset.Ruleset{Policy: entry},
 		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous"},
 	}

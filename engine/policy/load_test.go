@@ -60,7 +60,7 @@ func policies(t testing.TB) []string {
 }
 
 // load loads a policy that has no mistakes.
-func load(t testing.TB, files fs.FS, env Env) *Policy {
+func loadFolder(t testing.TB, files fs.FS, env Env) *Policy {
 	t.Helper()
 	p, err := Load(files, "policy.lua", env)
 	if err != nil {
@@ -73,13 +73,13 @@ func load(t testing.TB, files fs.FS, env Env) *Policy {
 // loadText loads a policy of one file.
 func loadText(t testing.TB, source string, env Env) *Policy {
 	t.Helper()
-	return load(t, fstest.MapFS{"policy.lua": {Data: []byte(source)}}, env)
+	return loadFolder(t, fstest.MapFS{"policy.lua": {Data: []byte(source)}}, env)
 }
 
 func TestGolden(t *testing.T) {
 	for _, file := range policies(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			p := load(t, archive(t, file), testEnv())
+			p := loadFolder(t, archive(t, file), testEnv())
 			got := p.Ruleset().Render(ruleset.Options{Generation: 1}).String()
 			golden := strings.TrimSuffix(file, ".txtar") + ".nft"
 			if *update {
@@ -128,9 +128,9 @@ func nft(t *testing.T, n *netns.Namespace, text string) {
 // The same policy must give the same text, however Lua's tables are ordered.
 func TestDeterministic(t *testing.T) {
 	for _, file := range policies(t) {
-		digest := load(t, archive(t, file), testEnv()).Ruleset().Digest()
+		digest := loadFolder(t, archive(t, file), testEnv()).Ruleset().Digest()
 		for range 5 {
-			if again := load(t, archive(t, file), testEnv()).Ruleset().Digest(); again != digest {
+			if again := loadFolder(t, archive(t, file), testEnv()).Ruleset().Digest(); again != digest {
 				t.Errorf("%s: digests differ", file)
 			}
 		}
@@ -139,7 +139,7 @@ func TestDeterministic(t *testing.T) {
 
 // A folder of exactly the files that a load read is the same policy.
 func TestFilesAreThePolicy(t *testing.T) {
-	p := load(t, archive(t, "testdata/policies/modules.txtar"), testEnv())
+	p := loadFolder(t, archive(t, "testdata/policies/modules.txtar"), testEnv())
 	folder := fstest.MapFS{}
 	for name, data := range p.Files() {
 		folder[name] = &fstest.MapFile{Data: data}
@@ -147,7 +147,7 @@ func TestFilesAreThePolicy(t *testing.T) {
 	if len(folder) != 3 {
 		t.Errorf("read %d files, want 3", len(folder))
 	}
-	if load(t, folder, testEnv()).Ruleset().Digest() != p.Ruleset().Digest() {
+	if loadFolder(t, folder, testEnv()).Ruleset().Digest() != p.Ruleset().Digest() {
 		t.Error("the policy made of the files read is another")
 	}
 }

@@ -13,20 +13,20 @@ import (
 // eventField is a field of an event, nil where the packet does not tell it.
 type eventField struct {
 	Entry
-	get func(s *events, e *event) lua.LValue
+	get func(s *events) lua.LValue
 }
 
 func eventFields() []eventField {
-	field := func(name, takes, doc string, get func(s *events, e *event) lua.LValue) eventField {
+	field := func(name, takes, doc string, get func(s *events) lua.LValue) eventField {
 		example := `fw.on(closed, function(ev) fw.log.info(tostring(ev.` + name + `)) end)`
 		return eventField{Entry{Name: name, Takes: takes, Doc: doc, Example: example}, get}
 	}
-	number := func(known func(*packet.Packet) bool, get func(*packet.Packet) uint16) func(*events, *event) lua.LValue {
-		return func(s *events, e *event) lua.LValue {
-			if !known(e.pkt) {
+	number := func(known func(*packet.Packet) bool, get func(*packet.Packet) uint16) func(*events) lua.LValue {
+		return func(s *events) lua.LValue {
+			if !known(s.pkt) {
 				return lua.LNil
 			}
-			return s.numbers.get(get(e.pkt))
+			return s.numbers.get(get(s.pkt))
 		}
 	}
 	hasIP := func(p *packet.Packet) bool { return p.Src.IsValid() }
@@ -34,78 +34,78 @@ func eventFields() []eventField {
 	hasICMP := func(p *packet.Packet) bool { return p.HasICMP }
 	return []eventField{
 		field("time", "number", "when the packet came, in seconds since 1970", eventTime),
-		field("stream", "text", "the stream's name", func(s *events, e *event) lua.LValue { return s.word(e.stream.Name) }),
-		field("rule", "text", "the name of the rule that logged the packet", func(s *events, e *event) lua.LValue { return s.word(e.rule) }),
+		field("stream", "text", "the stream's name", func(s *events) lua.LValue { return s.word(s.stream.Name) }),
+		field("rule", "text", "the name of the rule that logged the packet", func(s *events) lua.LValue { return s.word(s.rule) }),
 		field("family", "text", `"ipv4" or "ipv6"`, eventFamily),
-		field("src", "text", "source address", func(s *events, e *event) lua.LValue { return s.addr(e.pkt.Src) }),
-		field("dst", "text", "destination address", func(s *events, e *event) lua.LValue { return s.addr(e.pkt.Dst) }),
-		field("proto", "text", `the protocol's name, "tcp", or its number as text`, func(s *events, e *event) lua.LValue {
-			return s.wordIf(e.pkt.HasProto, packet.ProtoName(e.pkt.Proto))
+		field("src", "text", "source address", func(s *events) lua.LValue { return s.addr(s.pkt.Src) }),
+		field("dst", "text", "destination address", func(s *events) lua.LValue { return s.addr(s.pkt.Dst) }),
+		field("proto", "text", `the protocol's name, "tcp", or its number as text`, func(s *events) lua.LValue {
+			return s.wordIf(s.pkt.HasProto, packet.ProtoName(s.pkt.Proto))
 		}),
 		field("sport", "number", "source port", number(hasPorts, func(p *packet.Packet) uint16 { return p.Sport })),
 		field("dport", "number", "destination port", number(hasPorts, func(p *packet.Packet) uint16 { return p.Dport })),
 		field("flags", "text", `the TCP flags that are set, such as "syn,ack"`, eventFlags),
 		field("ttl", "number", "TTL or hop limit", number(hasIP, func(p *packet.Packet) uint16 { return uint16(p.TTL) })),
 		field("length", "number", "bytes, with the IP header", eventLength),
-		field("iif", "text", "name of the input interface", func(s *events, e *event) lua.LValue { return s.ifname(e.pkt.Iif) }),
-		field("oif", "text", "name of the output interface", func(s *events, e *event) lua.LValue { return s.ifname(e.pkt.Oif) }),
-		field("mark", "number", "the packet's mark", func(s *events, e *event) lua.LValue { return s.number(e.pkt.Mark) }),
+		field("iif", "text", "name of the input interface", func(s *events) lua.LValue { return s.ifname(s.pkt.Iif) }),
+		field("oif", "text", "name of the output interface", func(s *events) lua.LValue { return s.ifname(s.pkt.Oif) }),
+		field("mark", "number", "the packet's mark", func(s *events) lua.LValue { return s.number(s.pkt.Mark) }),
 		field("mac", "text", "source hardware address", eventMAC),
-		field("icmp_type", "text", `name of the ICMP type, such as "echo-request", or its number as text`, func(s *events, e *event) lua.LValue {
-			return s.wordIf(e.pkt.HasICMP, packet.ICMPTypeName(e.pkt.Src.Is6(), e.pkt.ICMPType))
+		field("icmp_type", "text", `name of the ICMP type, such as "echo-request", or its number as text`, func(s *events) lua.LValue {
+			return s.wordIf(s.pkt.HasICMP, packet.ICMPTypeName(s.pkt.Src.Is6(), s.pkt.ICMPType))
 		}),
 		field("icmp_code", "number", "ICMP code", number(hasICMP, func(p *packet.Packet) uint16 { return uint16(p.ICMPCode) })),
-		field("uid", "number", "owner of the local socket", func(s *events, e *event) lua.LValue { return s.numberIf(e.pkt.HasOwner, e.pkt.UID) }),
-		field("gid", "number", "group of the local socket", func(s *events, e *event) lua.LValue { return s.numberIf(e.pkt.HasOwner, e.pkt.GID) }),
+		field("uid", "number", "owner of the local socket", func(s *events) lua.LValue { return s.numberIf(s.pkt.HasOwner, s.pkt.UID) }),
+		field("gid", "number", "group of the local socket", func(s *events) lua.LValue { return s.numberIf(s.pkt.HasOwner, s.pkt.GID) }),
 		field("payload", "text", "the bytes behind the transport header, as far as they were copied", eventPayload),
 	}
 }
 
-func eventTime(_ *events, e *event) lua.LValue {
-	if e.pkt.Time.IsZero() {
+func eventTime(s *events) lua.LValue {
+	if s.pkt.Time.IsZero() {
 		return lua.LNil
 	}
-	return lua.LNumber(float64(e.pkt.Time.UnixNano()) / 1e9)
+	return lua.LNumber(float64(s.pkt.Time.UnixNano()) / 1e9)
 }
 
-func eventFamily(s *events, e *event) lua.LValue {
+func eventFamily(s *events) lua.LValue {
 	family := "ipv4"
-	if e.pkt.Src.Is6() {
+	if s.pkt.Src.Is6() {
 		family = "ipv6"
 	}
-	return s.wordIf(e.pkt.Src.IsValid(), family)
+	return s.wordIf(s.pkt.Src.IsValid(), family)
 }
 
-func eventFlags(s *events, e *event) lua.LValue {
-	if !e.pkt.HasFlags {
+func eventFlags(s *events) lua.LValue {
+	if !s.pkt.HasFlags {
 		return lua.LNil
 	}
-	return s.flags(e.pkt.Flags)
+	return s.flags(s.pkt.Flags)
 }
 
-func eventMAC(_ *events, e *event) lua.LValue {
-	if !e.pkt.HasMAC {
+func eventMAC(s *events) lua.LValue {
+	if !s.pkt.HasMAC {
 		return lua.LNil
 	}
-	return lua.LString(net.HardwareAddr(e.pkt.MAC[:]).String())
+	return lua.LString(net.HardwareAddr(s.pkt.MAC[:]).String())
 }
 
-func eventLength(s *events, e *event) lua.LValue {
-	return s.numberIf(e.pkt.Length > 0, uint32(e.pkt.Length))
+func eventLength(s *events) lua.LValue {
+	return s.numberIf(s.pkt.Length > 0, uint32(s.pkt.Length))
 }
 
-func eventPayload(_ *events, e *event) lua.LValue {
-	if e.pkt.Payload == nil {
+func eventPayload(s *events) lua.LValue {
+	if s.pkt.Payload == nil {
 		return lua.LNil
 	}
-	return lua.LString(e.pkt.Payload)
+	return lua.LString(s.pkt.Payload)
 }
 
 func (s *events) addr(a netip.Addr) lua.LValue {
 	if !a.IsValid() {
 		return lua.LNil
 	}
-	return s.addrs.get(a, func(a netip.Addr) lua.LValue { return lua.LString(a.String()) })
+	return s.addrs.get(a)
 }
 
 func (s *events) word(w string) lua.LValue {
