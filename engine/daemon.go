@@ -52,7 +52,8 @@ type Daemon struct {
 	mu       sync.Mutex // held while generations change
 	previous *runtime   // of the confirmed generation, while another is on trial
 	trial    uint64     // the generation on trial as far as the bans know, or 0
-	deadline time.Time  // of that trial
+
+	deadline atomic.Pointer[time.Time] // of that trial; nil without one
 	counters counters
 }
 
@@ -180,5 +181,5 @@ func (d *Daemon) untilSync() time.Duration {
 	if d.trial == 0 {
 		return syncEvery
 	}
-	return max(0, min(syncEvery, time.Until(d.deadline)+settleAfter))
+	return max(0, min(syncEvery, time.Until(*d.deadline.Load())+settleAfter))
 }

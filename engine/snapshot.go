@@ -85,10 +85,8 @@ func (d *Daemon) Snapshot() Snapshot {
 	if rt != nil {
 		rt.fill(&s)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.trial != 0 {
-		s.TrialDeadline = d.deadline
+	if deadline := d.deadline.Load(); deadline != nil {
+		s.TrialDeadline = *deadline
 	}
 	return s
 }

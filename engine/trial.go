@@ -64,14 +64,17 @@ func (d *Daemon) followTrial(ctx context.Context, s generation.State) error {
 	if d.trial != 0 && on == 0 {
 		confirmed := s.Confirmed != nil && s.Confirmed.Number == d.trial
 		d.trial = 0
+		d.deadline.Store(nil)
 		if confirmed {
 			d.caller.end(d.previous)
 			d.previous = nil
 		}
 		return d.bans.EndTrial(ctx, confirmed)
 	}
-	d.trial, d.deadline = on, time.Now().Add(s.Left)
-	d.bans.BeginTrial(d.deadline)
+	deadline := time.Now().Add(s.Left)
+	d.trial = on
+	d.deadline.Store(&deadline)
+	d.bans.BeginTrial(deadline)
 	return nil
 }
 

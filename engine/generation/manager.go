@@ -59,7 +59,7 @@ func (m *Manager) describe(h *held) *Generation {
 	if h == nil {
 		return nil
 	}
-	r, err := m.store.load(h.number)
+	r, err := m.store.describe(h.number)
 	if err != nil {
 		return &Generation{Number: h.number}
 	}

@@ -105,18 +105,26 @@ func (s *store) save(r record) error {
 	return syncDir(filepath.Join(s.dir, "generations"))
 }
 
-// load reads a generation and checks that its ruleset is the one that was stored.
-func (s *store) load(n uint64) (record, error) {
+// describe reads what is recorded of a generation, without its ruleset.
+func (s *store) describe(n uint64) (record, error) {
 	var r record
-	dir := s.generation(n)
-	meta, err := os.ReadFile(filepath.Join(dir, "record.json"))
+	meta, err := os.ReadFile(filepath.Join(s.generation(n), "record.json"))
 	if err != nil {
 		return r, fmt.Errorf("generation %d: %w", n, err)
 	}
 	if err := json.Unmarshal(meta, &r); err != nil {
 		return r, fmt.Errorf("generation %d: %w: record.json: %w", n, ErrDamaged, err)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "ruleset.nft"))
+	return r, nil
+}
+
+// load reads a generation and checks that its ruleset is the one that was stored.
+func (s *store) load(n uint64) (record, error) {
+	r, err := s.describe(n)
+	if err != nil {
+		return r, err
+	}
+	text, err := os.ReadFile(filepath.Join(s.generation(n), "ruleset.nft"))
 	if err != nil {
 		return r, fmt.Errorf("generation %d: %w", n, err)
 	}
