@@ -62,19 +62,27 @@ func (d *Daemon) followTrial(ctx context.Context, s generation.State) error {
 		return nil
 	}
 	if d.trial != 0 && on == 0 {
-		confirmed := s.Confirmed != nil && s.Confirmed.Number == d.trial
-		d.trial = 0
-		d.deadline.Store(nil)
-		if confirmed {
-			d.caller.end(d.previous)
-			d.previous = nil
-		}
-		return d.bans.EndTrial(ctx, confirmed)
+		return d.endTrial(ctx, s.Confirmed != nil && s.Confirmed.Number == d.trial)
 	}
 	deadline := time.Now().Add(s.Left)
 	d.trial = on
 	d.deadline.Store(&deadline)
 	d.bans.BeginTrial(deadline)
+	return nil
+}
+
+// endTrial is tried again by the next sync when the kernel does not take what it
+// means for the bans.
+func (d *Daemon) endTrial(ctx context.Context, confirmed bool) error {
+	if err := d.bans.EndTrial(ctx, confirmed); err != nil {
+		return err
+	}
+	d.trial = 0
+	d.deadline.Store(nil)
+	if confirmed {
+		d.caller.end(d.previous)
+		d.previous = nil
+	}
 	return nil
 }
 
