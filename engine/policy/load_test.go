@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"flag"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -18,8 +17,6 @@ import (
 	"moonlatch/engine/netns/netnstest"
 	"moonlatch/engine/ruleset"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { netnstest.Main(m) }
 
@@ -76,13 +73,14 @@ func loadText(t testing.TB, source string, env Env) *Policy {
 	return loadFolder(t, fstest.MapFS{"policy.lua": {Data: []byte(source)}}, env)
 }
 
+// TestGolden compares rulesets with testdata/policies/*.nft; UPDATE=1 writes them.
 func TestGolden(t *testing.T) {
 	for _, file := range policies(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			p := loadFolder(t, archive(t, file), testEnv())
 			got := p.Ruleset().Render(ruleset.Options{Generation: 1}).String()
 			golden := strings.TrimSuffix(file, ".txtar") + ".nft"
-			if *update {
+			if os.Getenv("UPDATE") != "" {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -79,7 +79,7 @@ func laterMembers() []member {
 		later("map", "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"),
 		later("synproxy", "synproxy mss 1460 wscale 7 timestamp sack-perm"),
 		later("tproxy", "tproxy ip to 127.0.0.1:50080"),
-		later("counter", "counter"),
+		later("counter", "-"),
 		later("add", "-"), later("dup", "-"), later("flow", "-"), later("flowtable", "-"),
 		later("quota", "quota over 10 mbytes"), later("helper", "-"), later("nft", "-"),
 		later("brake", "-"), later("probe", "-"), later("remember", "-"), later("recall", "-"),

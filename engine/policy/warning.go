@@ -2,6 +2,8 @@ package policy
 
 import (
 	"slices"
+	"strings"
+	"unicode"
 
 	"moonlatch/engine/ruleset"
 )
@@ -15,6 +17,7 @@ func (l *loader) warn() []*ruleset.Error {
 		}
 	}
 	l.warnInterfaces(add)
+	l.warnChains(add)
 	l.warnStreams(add)
 	return out
 }
@@ -42,6 +45,36 @@ func (l *loader) warnInterfaces(add func(ruleset.Pos, string, ...any)) {
 			}
 		}
 	}
+}
+
+// warnChains finds chains that nothing ever calls: most likely their hook was forgotten.
+func (l *loader) warnChains(add func(ruleset.Pos, string, ...any)) {
+	called := map[string]bool{}
+	for _, c := range l.set.Chains {
+		for _, r := range c.Rules {
+			for _, item := range r.Items {
+				switch i := item.(type) {
+				case ruleset.Verdict:
+					if i.To != nil {
+						called[i.To.Name] = true
+					}
+				case ruleset.Text:
+					for _, word := range strings.FieldsFunc(string(i), notInName) {
+						called[word] = true
+					}
+				}
+			}
+		}
+	}
+	for _, c := range l.set.Chains {
+		if !c.Base() && !called[c.Name] {
+			add(c.Pos, "chain %q is never called: it has no hook, and no rule jumps to it", c.Name)
+		}
+	}
+}
+
+func notInName(c rune) bool {
+	return c != '_' && c != '-' && !unicode.IsLetter(c) && !unicode.IsDigit(c)
 }
 
 func (l *loader) warnStreams(add func(ruleset.Pos, string, ...any)) {

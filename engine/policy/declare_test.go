@@ -1,0 +1,92 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWatchdogAndProtected(t *testing.T) {
+	s := newStage(t, ``)
+	if w := s.Watchdog(); w != (Watchdog{time.Minute, "previous"}) {
+		t.Errorf("default watchdog: %+v", w)
+	}
+	s = newStage(t, `local admins = fw.set "admins" { "2001:db8::/48" }
+fw.watchdog { confirm = "2m", fallback = "open" }
+fw.protect { admins, "192.0.2.1-192.0.2.2", { "::ffff:198.51.100.7" } }
+fw.protect "203.0.113.1"`)
+	if w := s.Watchdog(); w != (Watchdog{2 * time.Minute, "open"}) {
+		t.Errorf("watchdog: %+v", w)
+	}
+	if got := fmt.Sprint(s.Protected()); got != "[192.0.2.1/32 192.0.2.2/32 198.51.100.7/32 203.0.113.1/32 2001:db8::/48]" {
+		t.Errorf("protected: %s", got)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	s := newStage(t, `local quiet, unheard, unused = fw.stream "quiet", fw.stream "unheard", fw.stream "unused"
+local input = fw.chain "in2" { hook = "input" }
+input { "a", iif = { "eht0", "wg*", "tun*", "eth1" }, fw.accept }
+input { "b", unheard, fw.drop }
+fw.chain "nic" { family = "netdev", hook = "ingress", device = "ethh0" }
+fw.chain "forgotten" { "all", fw.drop }
+input { "c", "tcp dport vmap { 22 : jump called, 23 : goto called-too }" }
+fw.chain "called" {}; fw.chain "called-too" {}
+fw.on(quiet, function() end)
+fw.detect "d" { on = closed, over = 1, within = "1m" }`)
+	var got []string
+	for _, w := range s.Warnings() {
+		got = append(got, w.Error())
+	}
+	want := []string{
+		`policy.lua:7: rule "a": interface "eht0" does not exist on this host (did you mean "eth0"?)`,
+		`policy.lua:7: rule "a": interface "tun*" does not exist on this host`,
+		`policy.lua:9: chain "nic": interface "ethh0" does not exist on this host (did you mean "eth0"?)`,
+		`policy.lua:10: chain "forgotten" is never called: it has no hook, and no rule jumps to it`,
+		`policy.lua:5: stream "quiet" never has events: no rule has it among its items`,
+		`policy.lua:5: stream "unheard" has no listener: no fw.on and no fw.detect is on it`,
+		`policy.lua:5: stream "unused" is not used: no rule logs to it, and nothing listens to it`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A mistake in a loop is reported once, and a flood of them is cut off.
+func TestManyMistakes(t *testing.T) {
+	_, err := Load(fstest.MapFS{"policy.lua": {Data: []byte(prelude + `for i = 1, 1000 do input { "a", tpc = 80, accept } end
+for i = 1, 150 do input { "a", tcp = 70000 + i, accept } end`)}}, "policy.lua", Env{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != maxMistakes+1 || lines[0] != `policy.lua:2: unknown field "tpc" in rule "a" (did you mean "tcp"?)` || lines[maxMistakes] != "and 51 mistakes more" {
+		t.Errorf("%d lines: %s … %s", len(lines), lines[0], lines[len(lines)-1])
+	}
+}
+
+// Of a bad list the first 20 bad lines are shown.
+func TestBadList(t *testing.T) {
+	folder := fstest.MapFS{"policy.lua": {Data: []byte(prelude + `fw.set "a" { file = "list" }`)}, "list": {Data: []byte("192.0.2.1\n\n" + strings.Repeat("bad\n", 30))}}
+	_, err := Load(folder, "policy.lua", Env{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != maxListMistakes+1 || !strings.HasPrefix(lines[0], `list:3: "bad" is no address`) || lines[maxListMistakes] != "list:23: and more bad lines behind this one" {
+		t.Errorf("%d lines: %s … %s", len(lines), lines[0], lines[len(lines)-1])
+	}
+}
+
+// A list from elsewhere may start with a byte order mark and end its lines as Windows does.
+func TestListFromElsewhere(t *testing.T) {
+	folder := fstest.MapFS{"policy.lua": {Data: []byte(prelude + `fw.set "a" { file = "list" }`)}, "list": {Data: []byte("\ufeff192.0.2.1\r\n# x\r\n\t2001:db8::/32 # y")}}
+	p := loadFolder(t, folder, Env{})
+	if got := fmt.Sprint(p.Ruleset().Sets[2].Addrs.Prefixes()); got != "[192.0.2.1/32 2001:db8::/32]" {
+		t.Errorf("got %s", got)
+	}
+}
