@@ -27,7 +27,7 @@ func (l *ledger) open(generation uint64, onTrial bool) {
 	// Only the end of a trial brings an older generation back. A snapshot taken at
 	// that very moment may see the end of the trial before it sees the older
 	// generation, so forget that only when it has stayed away a second time.
-	if generation == l.generation && l.settled && !onTrial {
+	if generation == l.generation && l.settled {
 		l.forgetAllBut(generation)
 	}
 	l.generation, l.settled = generation, !onTrial

@@ -228,8 +228,14 @@ func TestNothingInForce(t *testing.T) {
 func TestPolicyDoesNotRun(t *testing.T) {
 	s := fresh()
 	s.PolicyRuns = false
-	if v := value(t, pedantic(t, New(), s), "moonlatch_policy_loaded", "web.lua"); v != 0 {
+	r := pedantic(t, New(), s)
+	if v := value(t, r, "moonlatch_policy_loaded", "web.lua"); v != 0 {
 		t.Errorf("policy_loaded = %v, want 0", v)
+	}
+	for _, name := range []string{"policy_events_total", "policy_errors_total", "policy_callbacks_off"} {
+		if slices.Contains(own(t, r), "moonlatch_"+name) {
+			t.Errorf("%s is sent though no callback can run", name)
+		}
 	}
 }
 

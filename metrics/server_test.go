@@ -8,16 +8,20 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"moonlatch/engine"
 )
@@ -93,22 +97,74 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestServeStops: also with a connection open, and before it ever ran.
-func TestServeStops(t *testing.T) {
+// TestStopBeforeStart: a daemon may fail before the server ever runs.
+func TestStopBeforeStart(t *testing.T) {
 	s, err := Listen(New(), busy(), Config{Address: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.Run(ctx); err != nil {
 		t.Errorf("Run: %v", err)
 	}
+	isClosed(t, s)
+}
+
+// TestStopDuringScrape: a scrape that never ends must not keep the daemon alive.
+func TestStopDuringScrape(t *testing.T) {
+	source := newSlow()
+	defer close(source.answer)
+	s, err := Listen(New(), source, Config{Address: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	conn, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-source.asked
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
+	}
+	isClosed(t, s)
+}
+
+// TestWebConfigLost: the file vanishes between Listen and Run.
+func TestWebConfigLost(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Listen(New(), busy(), Config{Address: "127.0.0.1:0", WebConfig: config, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "web.yml") {
+		t.Errorf("Run: %v, want it to name the file", err)
+	}
+	isClosed(t, s)
+}
+
+func isClosed(t *testing.T, s *Server) {
+	t.Helper()
 	if conn, err := net.Dial("tcp", s.Addr().String()); err == nil {
 		conn.Close()
 		t.Error("the address is still open")
@@ -219,18 +275,52 @@ func writeCertificate(t *testing.T, folder string) *x509.CertPool {
 	return pool
 }
 
-// slow is a Source that waits, as the kernel may with very many rules.
-type slow chan struct{}
+// TestOneBadMetric hides itself, is counted and told, and hides no other.
+func TestOneBadMetric(t *testing.T) {
+	r := prometheus.NewRegistry()
+	bad := prometheus.NewDesc("bad", "Bad.", nil, nil)
+	r.MustRegister(broken{prometheus.NewInvalidMetric(bad, errors.New("spoilt"))})
+	if err := New().register(r, busy()); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	h, err := newHandler(r, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nmoonlatch_up 1\n", "\npromhttp_metric_handler_errors_total{cause=\"gathering\"} 1\n"} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+		if !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, rec.Body)
+		}
+	}
+	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "spoilt") {
+		t.Errorf("log: %s", &log)
+	}
+}
+
+// broken is a Collector.
+type broken struct{ prometheus.Metric }
+
+func (b broken) Describe(ch chan<- *prometheus.Desc) { ch <- b.Desc() }
+func (b broken) Collect(ch chan<- prometheus.Metric) { ch <- b.Metric }
+
+// slow is a Source that waits to be let on, as the kernel may with very many rules.
+type slow struct{ asked, answer chan struct{} }
+
+func newSlow() slow { return slow{make(chan struct{}, maxScrapes), make(chan struct{})} }
 
 func (s slow) Snapshot() engine.Snapshot {
-	<-s
+	s.asked <- struct{}{}
+	<-s.answer
 	return busy().Snapshot()
 }
 
 // TestScrapesAreLimited: whoever scrapes in a loop must not pile up work.
 func TestScrapesAreLimited(t *testing.T) {
 	const more = 3
-	source := make(slow)
+	source := newSlow()
 	url := "http://" + serve(t, source, "").Addr().String() + "/metrics"
 	statuses := make(chan int, maxScrapes+more)
 	for range maxScrapes + more {
@@ -244,7 +334,7 @@ func TestScrapesAreLimited(t *testing.T) {
 			t.Errorf("%d while %d others wait, want 503", status, maxScrapes)
 		}
 	}
-	close(source)
+	close(source.answer)
 	for range maxScrapes {
 		if status := <-statuses; status != http.StatusOK {
 			t.Errorf("%d, want 200", status)
