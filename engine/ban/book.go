@@ -16,26 +16,31 @@ import (
 // queueSize is how many requests Submit holds for Run.
 const queueSize = 1 << 14
 
-// A Config says what a Book works with. The functions are called from the goroutines of Run and Ban,
-// one at a time, and delay the bans that follow.
+// A Config says what a Book works with. The functions may be called by several
+// goroutines at once. They delay the bans that follow, so they must not wait.
 type Config struct {
-	NFT *nft.Client // required; the Book does not close it
+	NFT *nft.Client // required; Close leaves it open
 
-	Now     func() time.Time            // nil is time.Now; times with a monotonic clock keep the book right when the wall clock is set
-	Observe func(latency time.Duration) // from Request.Packet to the kernel's acknowledgement; may be nil
-	Booked  func(Ban)                   // each ban that the kernel acknowledged; may be nil
-	Failed  func(Request, error)        // each request to Submit that the kernel refused for good; may be nil
+	// Now is time.Now if nil. Times with a monotonic clock keep the book right when the wall clock is set.
+	Now func() time.Time
+	// Observe gets the time from Request.Packet to the kernel's acknowledgement. May be nil.
+	Observe func(latency time.Duration)
+	// Booked gets each ban that the kernel acknowledged. May be nil.
+	Booked func(Ban)
+	// Failed gets each submitted request that the kernel refused for good. May be nil.
+	Failed func(Request, error)
 }
 
 // A Book is the ban book. It is safe for concurrent use.
 //
-// Several processes may have a Book of the same kernel at once. Each knows the bans that others made
-// before it was opened, and reads all of them from the kernel wherever it lists bans; a ban of a
-// target that another one banned since is not recognised as a duplicate but takes its place.
+// Several processes may have a Book of the same kernel at once: Ban and whatever
+// lists or lifts bans ask the kernel what others did. Submit does so until Run has
+// adopted the bans that it found; from there on it is for one process alone.
 type Book struct {
-	cfg   Config
-	nft   *nft.Client
-	epoch time.Time
+	cfg    Config
+	nft    *nft.Client
+	lister *nft.Client // for what may take long, which others who read would have to wait for
+	epoch  time.Time
 
 	index    *index
 	names    names
@@ -43,14 +48,19 @@ type Book struct {
 	queue    chan Request
 	pending  pending
 	counters counters
+	adopted  atomic.Bool
+	adopting sync.WaitGroup
 
 	mu       sync.Mutex // held while the kernel is written to; guards what follows
 	prefixes prefixBans
 	offences offences
 	trial    *trial
+	adoption *adoption // nil when none is going on
 }
 
-// Open makes the core table complete, without touching the bans in it, and adopts those and the protected addresses.
+// Open makes the core table complete, without touching what is in it, and adopts
+// the protected addresses and the bans of prefixes; Run adopts those of hosts. The
+// calling thread must be in the network namespace of cfg.NFT. The caller closes the Book.
 func Open(ctx context.Context, cfg Config) (*Book, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -63,13 +73,32 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 		queue: make(chan Request, queueSize),
 	}
 	b.counters.total = newStats()
-	if _, err := ensure(ctx, b.nft); err != nil {
-		return nil, fmt.Errorf("open the ban book: %w", err)
-	}
-	if err := b.adopt(); err != nil {
+	if err := b.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the ban book: %w", err)
 	}
 	return b, nil
+}
+
+func (b *Book) open(ctx context.Context) error {
+	if _, err := ensure(ctx, b.nft); err != nil {
+		return err
+	}
+	if err := b.loadPrefixes(); err != nil {
+		return err
+	}
+	if err := b.adoptProtection(); err != nil {
+		return err
+	}
+	var err error
+	b.lister, err = nft.Open(nft.Config{})
+	return err
+}
+
+// Close frees what the Book holds, but not Config.NFT. To be called after Run has returned. Bans stay in force.
+func (b *Book) Close() error {
+	err := b.lister.Close() // ends the listing that Run may have left behind
+	b.adopting.Wait()
+	return err
 }
 
 // clock returns the time since the Book was opened, which is how it counts time.
@@ -84,38 +113,13 @@ func (b *Book) wall(until time.Duration) time.Time {
 	return now.Add(until - now.Sub(b.epoch)).Round(0)
 }
 
-// adopt fills the book with what the kernel holds.
-func (b *Book) adopt() error {
-	for _, s := range bannedSets() {
-		if s.net() {
-			continue
-		}
-		now := b.clock()
-		elements, err := b.elements(s)
-		if err != nil {
-			return err
-		}
-		for _, e := range elements {
-			t, n := s.target(e.Prefix), parseNote(e.Comment)
-			b.index.put(t, b.entry(n, untilOf(e, now)))
-			if n.origin == Local {
-				b.offences.add(t)
-			}
-		}
-	}
-	if err := b.loadPrefixes(); err != nil {
-		return err
-	}
-	return b.adoptProtection()
-}
-
-// elements lists a set. Where transactions keep coming meanwhile it may miss some of theirs, and only theirs.
-func (b *Book) elements(s set) ([]nft.Element, error) {
-	elements, err := b.nft.Elements(core(), string(s))
+// elements lists a set. Where it is in motion meanwhile, some may be missing.
+func elements(c *nft.Client, s set) ([]nft.Element, error) {
+	all, err := c.Elements(core(), string(s))
 	if err != nil && !errors.Is(err, nft.ErrInterrupted) {
 		return nil, err
 	}
-	return elements, nil
+	return all, nil
 }
 
 // target returns what an element of the set stands for.
@@ -136,14 +140,14 @@ func untilOf(e nft.Element, now time.Duration) time.Duration {
 }
 
 func (b *Book) entry(n note, until time.Duration) entry {
-	return entry{until: until, by: b.names.id(n.by), manual: n.origin == Manual}
+	return newEntry(until, b.names.id(n.by), n.origin == Manual)
 }
 
 // names numbers the authors of bans, to count by them and to keep the index free of pointers.
 // What comes after the first maxNames shares a number.
 type names struct {
 	mu  sync.Mutex
-	ids map[string]uint16
+	ids map[string]uint8
 	all []string
 }
 
@@ -152,25 +156,25 @@ const maxNames = math.MaxUint8
 // otherName stands for the names that are too many.
 const otherName = "other"
 
-func (n *names) id(name string) uint16 {
+func (n *names) id(name string) uint8 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if id, ok := n.ids[name]; ok {
 		return id
 	}
 	if len(n.all) == 0 {
-		n.ids, n.all = map[string]uint16{otherName: 0}, []string{otherName}
+		n.ids, n.all = map[string]uint8{otherName: 0}, []string{otherName}
 	}
 	if len(n.all) > maxNames || name == otherName {
 		return 0
 	}
-	id := uint16(len(n.all))
+	id := uint8(len(n.all))
 	n.ids[name] = id
 	n.all = append(n.all, name)
 	return id
 }
 
-func (n *names) name(id uint16) string {
+func (n *names) name(id uint8) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.all[id]

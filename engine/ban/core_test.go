@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -93,10 +94,22 @@ func TestBansSurviveTheProcess(t *testing.T) {
 		listed{"203.0.113.7", 0, "manual", "", Manual},
 		local("2001:db8:0:1::/64", time.Hour),
 	)
-	for _, target := range []string{"192.0.2.1", "198.51.100.7", "203.0.113.7", "2001:db8:0:1::5"} {
-		if !next.Submit(ask(target, time.Minute)) || len(next.queue) > 0 {
-			t.Errorf("%s is not recognised as banned", target)
+	banned := []string{"192.0.2.1", "198.51.100.7", "203.0.113.7", "2001:db8:0:1::5"}
+	for _, target := range banned {
+		if _, err := next.Ban(t.Context(), ask(target, time.Minute)); !errors.Is(err, ErrDuplicate) {
+			t.Errorf("%s is not recognised as banned: %v", target, err)
 		}
+	}
+	next = open(t, Config{})
+	run(t, next)
+	eventually(t, func() bool { return next.Stats().Adopted })
+	for _, target := range banned {
+		if !next.Submit(ask(target, time.Minute)) {
+			t.Errorf("%s was dropped", target)
+		}
+	}
+	if got := next.Stats().Suppressed[SuppressedDuplicate]; got != 4 {
+		t.Errorf("%d of 4 recognised as duplicates", got)
 	}
 	want := map[Kind]int{{IPv4, Local}: 1, {IPv4, Manual}: 2, {IPv6, Local}: 1, {IPv6, Manual}: 0}
 	for kind, n := range want {

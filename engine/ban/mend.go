@@ -60,9 +60,9 @@ func (b *Book) lost(s *shard, now time.Duration) change {
 	defer s.mu.Unlock()
 	var c change
 	for t, e := range s.m {
-		if !t.set().net() && e.until > now {
+		if !t.set().net() && e.until() > now {
 			n := note{by: b.names.name(e.by), why: "restored, its reason was lost with the table", origin: originOf(e)}
-			c.put = append(c.put, held{t, n, e.until})
+			c.put = append(c.put, held{t, n, e.until()})
 		}
 	}
 	return c

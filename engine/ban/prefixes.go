@@ -101,7 +101,7 @@ func (b *Book) loadPrefixes() error {
 			continue
 		}
 		now := b.clock()
-		elements, err := b.elements(s)
+		elements, err := elements(b.nft, s)
 		if err != nil {
 			return err
 		}

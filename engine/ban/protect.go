@@ -132,7 +132,7 @@ func (b *Book) replaceProtection(ctx context.Context, was, now *protection) erro
 func (b *Book) tryReplaceProtection(was, now *protection) error {
 	tx := b.nft.Begin()
 	for _, s := range []set{protected4, protected6} {
-		elements, err := b.elements(s)
+		elements, err := elements(b.nft, s)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (b *Book) liftProtected(ctx context.Context, was, now *protection) error {
 func (b *Book) adoptProtection() error {
 	var list []netip.Prefix
 	for _, s := range []set{protected4, protected6} {
-		elements, err := b.elements(s)
+		elements, err := elements(b.nft, s)
 		if err != nil {
 			return err
 		}

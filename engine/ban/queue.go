@@ -58,7 +58,7 @@ func (b *Book) Submit(r Request) bool {
 	}
 	t, d := targetOf(r.Target), r.longest()
 	now := b.clock()
-	if _, there, ok := b.index.covering(t, now); ok && there.until-now >= d-d/10 || !b.pending.add(t, d) {
+	if _, there, ok := b.index.covering(t, now); ok && there.until()-now >= d-d/10 || !b.pending.add(t, d) {
 		b.counters.suppressed(SuppressedDuplicate)
 		return true
 	}
@@ -73,12 +73,14 @@ func (b *Book) Submit(r Request) bool {
 }
 
 // Run carries out what Submit queues until ctx ends: at once when it is idle, and as
-// many requests in one transaction as have come meanwhile when it is busy. It returns nil, after what is
-// queued then. What the kernel refuses is tried again for a second, unless
-// there is no point in it, as when there is no room.
+// many requests in one transaction as have come meanwhile when it is busy. Then it
+// returns nil, after what is queued. What the kernel refuses is tried again for a
+// second, unless there is no point in it, as when there is no room. In the
+// background it adopts the bans of hosts that the kernel holds.
 func (b *Book) Run(ctx context.Context) error {
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
+	b.startAdoption(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,6 +88,7 @@ func (b *Book) Run(ctx context.Context) error {
 			return nil
 		case <-sweep.C:
 			b.counters.unbanned(UnbannedExpired, b.index.sweep(b.clock()))
+			b.startAdoption(ctx) // it may have failed
 		case r := <-b.queue:
 			b.take(ctx, r)
 		}
@@ -130,7 +133,7 @@ func (b *Book) bookQueued(ctx context.Context, requests []Request) {
 	for wait := 10 * time.Millisecond; len(requests) > 0; wait *= 10 {
 		last := wait > time.Second || ctx.Err() != nil
 		var again []Request
-		for _, d := range b.book(ctx, requests) {
+		for _, d := range b.book(ctx, requests, false) {
 			if mayPass(d.err) && !last {
 				again = append(again, d.request)
 				continue

@@ -24,31 +24,39 @@ type decision struct {
 // Ban bans, and returns when the kernel has acknowledged it. During a trial a
 // policy's ban ends with the trial; see BeginTrial. Errors are ErrBadTarget,
 // ErrBadTime, ErrProtected, ErrTrialOver, nft.ErrFull when the kernel has no room
-// for more bans, and ErrDuplicate, together with the ban that there is, when the
-// target is banned for as long already; a policy's ban must last longer by a tenth of its time.
+// for more bans, and ErrDuplicate, together with the ban that there is (but for Why
+// and Since), when the target is banned for as long already. A policy's ban must
+// last longer by a tenth of its time, so that repeated offences do not extend it again and again.
 func (b *Book) Ban(ctx context.Context, r Request) (Ban, error) {
 	r, err := r.normal()
 	if err != nil {
 		b.counters.suppressed(SuppressedInvalid)
 		return Ban{}, err
 	}
-	d := b.book(ctx, []Request{r})[0]
+	d := b.book(ctx, []Request{r}, true)[0]
 	b.finish(d)
-	if d.err != nil {
-		return b.ban(d.full), fmt.Errorf("ban %s: %w", show(r.Target), d.err)
+	switch {
+	case errors.Is(d.err, ErrDuplicate):
+		there := b.ban(d.full)
+		there.Since = time.Time{} // which only the kernel knows
+		return there, fmt.Errorf("ban %s: %w", show(r.Target), d.err)
+	case d.err != nil:
+		return Ban{}, fmt.Errorf("ban %s: %w", show(r.Target), d.err)
 	}
 	return b.ban(d.put), nil
 }
 
-// book carries out requests, for different targets, in one transaction, or if that is refused in one for each.
-func (b *Book) book(ctx context.Context, requests []Request) []decision {
+// book carries out requests, for different targets, in one transaction, or if that
+// is refused in one for each. If ask is set, and as long as the book has not adopted
+// all bans, it asks the kernel for what other processes banned.
+func (b *Book) book(ctx context.Context, requests []Request, ask bool) []decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
 	decisions := make([]decision, len(requests))
 	var c change
 	for i, r := range requests {
-		decisions[i] = b.decide(r, now)
+		decisions[i] = b.decide(r, now, ask || !b.adopted.Load())
 		if d := decisions[i]; d.err == nil && !d.needless {
 			c.put = append(c.put, d.put)
 		}
@@ -73,12 +81,17 @@ func (b *Book) book(ctx context.Context, requests []Request) []decision {
 }
 
 // decide says what to do about a request. The caller holds b.mu.
-func (b *Book) decide(r Request, now time.Duration) decision {
+func (b *Book) decide(r Request, now time.Duration, ask bool) decision {
 	d := decision{request: r}
 	if d.err = b.guarded.Load().check(r.Target); d.err != nil {
 		return d
 	}
 	t := targetOf(r.Target)
+	if ask {
+		if d.err = b.ask(t, now); d.err != nil {
+			return d
+		}
+	}
 	holder, there, banned := b.index.covering(t, now)
 	nth := b.offences.count(t)
 	if d.offence = !banned; d.offence || nth == 0 {
@@ -86,7 +99,7 @@ func (b *Book) decide(r Request, now time.Duration) decision {
 	}
 	d.full = held{t, note{by: r.By, why: r.Why, origin: r.Origin}, now + r.time(nth)}
 	d.put = d.full
-	least := there.until // what the ban must outlast
+	least := there.until() // what the ban must outlast
 	if r.Origin == Local {
 		if b.trial != nil {
 			if now >= b.trial.deadline {
@@ -94,7 +107,7 @@ func (b *Book) decide(r Request, now time.Duration) decision {
 				return d
 			}
 			d.put.until = min(d.full.until, b.trial.deadline)
-			d.needless = banned && d.put.until <= there.until
+			d.needless = banned && d.put.until <= there.until()
 			least = max(least, b.trial.bans[t].full.until)
 		}
 		if banned {
@@ -102,12 +115,12 @@ func (b *Book) decide(r Request, now time.Duration) decision {
 		}
 	}
 	if banned && d.full.until <= least {
-		d.full = held{holder, note{by: b.names.name(there.by), origin: originOf(there)}, there.until}
+		d.full = held{holder, note{by: b.names.name(there.by), origin: originOf(there)}, there.until()}
 		d.err = fmt.Errorf("%s %w, %s", show(r.Target), ErrDuplicate, b.describe(d.full))
 		return d
 	}
-	if e, ok := b.index.get(t); ok && e.until > now {
-		d.before = &held{t, b.noteOf(t), e.until}
+	if e, ok := b.index.get(t); b.trial != nil && ok && e.until() > now {
+		d.before = &held{t, b.noteOf(t), e.until()}
 	}
 	return d
 }
@@ -171,9 +184,6 @@ func reason(err error) string {
 
 // ban returns a ban whose time begins to run now.
 func (b *Book) ban(h held) Ban {
-	if h.target == (target{}) {
-		return Ban{}
-	}
 	return Ban{
 		Target: h.prefix(),
 		Since:  b.cfg.Now().Round(0),

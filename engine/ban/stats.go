@@ -51,6 +51,7 @@ type Stats struct {
 	Banned     map[Author]uint64
 	Suppressed map[string]uint64
 	Unbanned   map[string]uint64
+	Adopted    bool   // InForce is complete: Run has read what the kernel held before
 	Retries    uint64 // transactions that were tried again
 	Queued     int    // requests that Run has not taken yet
 }
@@ -119,5 +120,6 @@ func (b *Book) Stats() Stats {
 		}
 	}
 	s.Queued = len(b.queue)
+	s.Adopted = b.adopted.Load()
 	return s
 }

@@ -30,7 +30,8 @@ func (b *Book) BeginTrial(deadline time.Time) {
 	if b.trial == nil {
 		b.trial = &trial{bans: make(map[target]trialBan)}
 	}
-	b.trial.deadline = deadline.Sub(b.epoch) - rounding // so that rounding takes no ban past it
+	left := deadline.Sub(b.cfg.Now())
+	b.trial.deadline = b.clock() + left - rounding // so that rounding takes no ban past it
 }
 
 // EndTrial ends a trial. The bans that it limited last their full time if the
@@ -69,7 +70,7 @@ func (b *Book) confirmed() change {
 	now := b.clock()
 	for t, ban := range b.trial.bans {
 		e, ok := b.index.get(t)
-		if ban.full.until > now && !(ok && e.until >= ban.full.until) {
+		if ban.full.until > now && !(ok && e.until() >= ban.full.until) {
 			c.put = append(c.put, ban.full)
 		}
 	}

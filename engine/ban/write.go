@@ -78,6 +78,9 @@ func (b *Book) transact(c change) error {
 	}
 	for _, t := range c.lift {
 		b.index.remove(t)
+		if b.adoption != nil {
+			b.adoption.lifted[t] = true
+		}
 	}
 	return nil
 }
