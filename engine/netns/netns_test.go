@@ -269,6 +269,20 @@ func TestVethDetectsNoDuplicateAddresses(t *testing.T) {
 	}
 }
 
+func TestAddedAddressIsReadyAtOnce(t *testing.T) {
+	n := netnstest.New(t)
+	must(t, netns.Veth(n, "left", n, "right"))
+	must(t, n.Sysctl("net/ipv6/conf/left/accept_dad", "1"))
+	must(t, n.AddAddr("left", "2001:db8::1/64"))
+	must(t, n.Do(func() error {
+		c, err := net.ListenPacket("udp6", "[2001:db8::1]:0") // refused for a tentative address
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}))
+}
+
 func TestNewHasLoopback(t *testing.T) {
 	n := netnstest.New(t)
 	echo(t, n, n, "udp4", "127.0.0.1")

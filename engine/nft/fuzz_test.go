@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 	"time"
@@ -82,7 +83,14 @@ func FuzzMessages(f *testing.F) {
 		all = append(all, seed...)
 	}
 	f.Add(all)
+	f.Add(all[:len(all)-1])
+	f.Add(all[:headerLen-1])
+	f.Add(all[:3])
+	var short writer
+	short.b = append(short.b, headerLen, 0, 0, 0, 1, byte(message(0)>>8), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // a header alone
+	f.Add(short.b)
 	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.Clone(b)[:len(b):len(b)] // so that reading past its end panics
 		messages(b, func(a answer) error {
 			decodeTable(a)
 			decodeChain(a)
