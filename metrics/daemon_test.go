@@ -217,14 +217,15 @@ func TestScrapeWhileBanning(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	banned := make(chan int)
 	go func() { banned <- l.banUntil(ctx) }()
-	for range 30 {
+	scrapes := 0
+	for end := time.Now().Add(3 * time.Second); scrapes < 30 && time.Now().Before(end); scrapes++ {
 		got := l.scrape()
 		if _, ok := got[`rule_packets_total{chain="input",rule="knock",verdict="drop"}`]; got["up"] != 1 || !ok {
 			t.Errorf("up %v, rules there: %t", got["up"], ok)
 		}
 	}
 	stop()
-	t.Logf("30 scrapes during %d bans", <-banned)
+	t.Logf("%d scrapes during %d bans", scrapes, <-banned)
 }
 
 // banUntil bans as another process would, as fast as the kernel can.
