@@ -243,6 +243,19 @@ end)`)
 	}
 }
 
+// Between two events there is none.
+func TestEventIsGoneInTimers(t *testing.T) {
+	s := newStage(t, `local state = {}
+fw.on(closed, function(ev) state.ev = ev end)
+fw.every("1m", function() log(state.ev.src) end)`)
+	if err := s.handle(syn()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Tick(s.Timers()[0]); err == nil || !strings.HasSuffix(err.Error(), "ev is gone after the handler returns: copy the fields you need") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestBans(t *testing.T) {
 	s := newStage(t, `
 local function show(...) local ok, why = ...; log(tostring(ok) .. " " .. tostring(why)) end

@@ -26,31 +26,46 @@ type part struct {
 	table *literal // where the value is a table literal too
 }
 
-// literals finds the table literal of a call by the place of the call.
+// literals finds the table literal of a call by the place and the name of what
+// is called.
 type literals struct {
 	source func(file string) []byte
-	files  map[string]map[int][]*literal // by file and line of the call
+	files  map[string]map[int][]call // by file and line
+}
+
+// call is a call in the source that can hand over a table.
+type call struct {
+	name   string // as gopher-lua names what is called
+	tables []*literal
 }
 
 // find returns the literal that t came from, or nil when that is not certain.
-func (s *literals) find(pos ruleset.Pos, t *lua.LTable) *literal {
+func (s *literals) find(pos ruleset.Pos, name string, t *lua.LTable) *literal {
 	lines, ok := s.files[pos.File]
 	if !ok {
 		lines = scan(s.source(pos.File), pos.File)
 		if s.files == nil {
-			s.files = map[string]map[int][]*literal{}
+			s.files = map[string]map[int][]call{}
 		}
 		s.files[pos.File] = lines
 	}
 	var found *literal
-	for _, l := range lines[pos.Line] {
-		if !l.fits(t) {
+	for _, c := range lines[pos.Line] {
+		if c.name != name {
 			continue
 		}
-		if found != nil {
-			return nil
+		if len(c.tables) == 0 {
+			return nil // its table comes from elsewhere
 		}
-		found = l
+		for _, l := range c.tables {
+			if !l.fits(t) {
+				continue
+			}
+			if found != nil {
+				return nil
+			}
+			found = l
+		}
 	}
 	return found
 }
@@ -70,21 +85,45 @@ func (l *literal) fits(t *lua.LTable) bool {
 	return true
 }
 
-// scan lists the table literals that are arguments of calls, by the call's line.
-func scan(source []byte, file string) map[int][]*literal {
-	lines := map[int][]*literal{}
+// scan lists the calls that can hand over a table, by line.
+func scan(source []byte, file string) map[int][]call {
+	lines := map[int][]call{}
 	chunk, err := parse.Parse(bytes.NewReader(source), file)
 	if err != nil {
 		return lines
 	}
-	walk(reflect.ValueOf(chunk), func(call *ast.FuncCallExpr) {
-		for _, arg := range call.Args {
-			if t, ok := arg.(*ast.TableExpr); ok {
-				lines[call.Line()] = append(lines[call.Line()], newLiteral(t))
+	walk(reflect.ValueOf(chunk), func(e *ast.FuncCallExpr) {
+		c := call{name: calleeName(e)}
+		opaque := false
+		for _, arg := range e.Args {
+			switch arg := arg.(type) {
+			case *ast.TableExpr:
+				c.tables = append(c.tables, newLiteral(arg))
+			case *ast.StringExpr, *ast.NumberExpr, *ast.FunctionExpr:
+			default:
+				opaque = true
 			}
+		}
+		if opaque || len(c.tables) > 0 {
+			lines[e.Line()] = append(lines[e.Line()], c)
 		}
 	})
 	return lines
+}
+
+// calleeName names what is called as gopher-lua does (getExprName in its compile.go).
+func calleeName(e *ast.FuncCallExpr) string {
+	switch f := e.Func.(type) {
+	case nil:
+		return e.Method
+	case *ast.IdentExpr:
+		return f.Value
+	case *ast.AttrGetExpr:
+		if key, ok := f.Key.(*ast.StringExpr); ok {
+			return key.Value
+		}
+	}
+	return "?"
 }
 
 func newLiteral(t *ast.TableExpr) *literal {

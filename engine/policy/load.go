@@ -116,14 +116,26 @@ func (l *loader) table(L *lua.LState, n int, form string) table {
 		L.RaiseError("%s is expected, not %s", form, got(L, n))
 	}
 	pos := l.here()
-	return table{LTable: t, pos: pos, lit: l.literals.find(pos, t)}
+	return table{LTable: t, pos: pos, lit: l.literals.find(pos, callee(L), t)}
+}
+
+// callee names what the policy called to get here.
+func callee(L *lua.LState) string {
+	frame, ok := L.GetStack(0)
+	if !ok {
+		return ""
+	}
+	if _, err := L.GetInfo("n", frame, lua.LNil); err != nil {
+		return ""
+	}
+	return frame.Name
 }
 
 // value reads an argument that may be a list.
 func (l *loader) value(L *lua.LState, n int) value {
 	v := value{LValue: L.Get(n), pos: l.here()}
 	if t, ok := v.LValue.(*lua.LTable); ok {
-		v.lit = l.literals.find(v.pos, t)
+		v.lit = l.literals.find(v.pos, callee(L), t)
 	}
 	return v
 }
