@@ -15,6 +15,7 @@ func TestNoLiteralIsMistaken(t *testing.T) {
 		`input({ "a", tcp = 80, accept }) input { "b", tcp = 81, src = admins, accept }`,
 		`local function f(t) t.src = nil; return t end; input(f { "a", src = "192.0.2.1", tcp = 80, accept })`,
 		`input { "a", tcp = 80, unpack { "tcp sport 1", "tcp sport 2", accept } }`,
+		`local nothing = function() end; input { "a", tcp = 80, nothing() }`,
 		`local rules = { input = input }; rules.input { "a", accept }; rules["input"] { "b", accept }`,
 		`local t = { "a", accept, nil }; input(t)`,
 		`return input { "a", accept }`,
