@@ -1,10 +1,6 @@
 package ruleset
 
-import (
-	"strings"
-
-	"go4.org/netipx"
-)
+import "go4.org/netipx"
 
 // Set is a named set of addresses of both families, or of ports. In the kernel
 // an address set is two sets, named with a 4 and a 6 behind the author's name.
@@ -54,12 +50,13 @@ func familyRanges(set *netipx.IPSet, f family) []string {
 	if set == nil {
 		return nil
 	}
-	var out []string
-	for _, r := range set.Ranges() {
-		if r.From().Is4() != (f == ipv4) {
-			continue
-		}
-		out = append(out, rangeText(r))
+	return rangeTexts(halfOf(set, f))
+}
+
+func rangeTexts(ranges []netipx.IPRange) []string {
+	out := make([]string, len(ranges))
+	for i, r := range ranges {
+		out[i] = rangeText(r)
 	}
 	return out
 }
@@ -72,15 +69,4 @@ func rangeText(r netipx.IPRange) string {
 		return p.String()
 	}
 	return r.From().String() + "-" + r.To().String()
-}
-
-// onlyHosts reports whether every element is a single address: such a set can
-// be a hash in the kernel instead of a tree of intervals.
-func onlyHosts(texts []string) bool {
-	for _, t := range texts {
-		if strings.ContainsAny(t, "/-") {
-			return false
-		}
-	}
-	return true
 }

@@ -14,8 +14,8 @@ type Options struct {
 	Trial      bool // with a lease, whose elements are not put in here
 }
 
-// Render writes the tables of a generation as nft text, one rule a line. The
-// ruleset must have passed Validate.
+// Render writes the tables of a generation as nft text, one rule a line, without
+// what Fills lists. The ruleset must have passed Validate.
 func (r *Ruleset) Render(o Options) *Script {
 	s := &Script{}
 	for _, f := range r.Families() {
@@ -27,8 +27,17 @@ func (r *Ruleset) Render(o Options) *Script {
 
 // Digest identifies what the ruleset means to the kernel, whatever its number.
 func (r *Ruleset) Digest() string {
-	sum := sha256.Sum256([]byte(r.Render(Options{}).String()))
-	return hex.EncodeToString(sum[:])
+	h := sha256.New()
+	h.Write([]byte(r.Render(Options{}).String()))
+	var line []byte
+	for _, f := range r.Fills() {
+		h.Write([]byte(f.Set))
+		for _, p := range f.Prefixes {
+			line = p.AppendTo(line[:0])
+			h.Write(append(line, '\n'))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Families lists the families in which the ruleset has a table, inet first: it
@@ -84,7 +93,7 @@ func (w *writer) render() {
 		w.Line("\tset %s { %s; flags timeout; }", Lease, w.family.gate().setType)
 	}
 	for _, s := range w.set.Sets {
-		if w.family == Inet || w.uses(s) {
+		if w.set.declares(w.family, s) {
 			w.namedSet(s)
 		}
 	}
@@ -175,12 +184,15 @@ func (w *writer) namedSet(s *Set) {
 	}
 	for i, typ := range [...]string{"ipv4_addr", "ipv6_addr"} {
 		f := family(i + 1)
-		list := familyRanges(s.Addrs, f)
-		flags := " flags interval;"
-		if onlyHosts(list) {
+		ranges := s.ranges(f)
+		flags, content := " flags interval;", ""
+		if hosts(ranges) {
 			flags = ""
 		}
-		w.at(s.Pos, "\tset %s%s { type %s;%s%s }", s.Name, f.digit(), typ, flags, elements(list))
+		if len(ranges) < fillSize {
+			content = elements(rangeTexts(ranges))
+		}
+		w.at(s.Pos, "\tset %s%s { type %s;%s%s }", s.Name, f.digit(), typ, flags, content)
 	}
 }
 
@@ -200,14 +212,18 @@ func texts(ports []PortRange) []string {
 	return out
 }
 
-// uses reports whether a rule of the family's chains names the set.
-func (w *writer) uses(s *Set) bool {
-	for _, c := range w.set.Chains {
-		if c.family() != w.family {
+// declares reports whether the family's table has the set: the inet table has
+// all of them, another one those that its rules name.
+func (r *Ruleset) declares(f Family, s *Set) bool {
+	if f == Inet {
+		return true
+	}
+	for _, c := range r.Chains {
+		if c.family() != f {
 			continue
 		}
-		for _, r := range c.Rules {
-			if r.mentions(s) {
+		for _, rule := range c.Rules {
+			if rule.mentions(s) {
 				return true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Lengths that the kernel bounds, in bytes.
@@ -156,6 +157,9 @@ func badRuleName(name string) string {
 	}
 	if len(name) > maxName {
 		return fmt.Sprintf("is longer than %d bytes", maxName)
+	}
+	if !utf8.ValidString(name) {
+		return "is not UTF-8"
 	}
 	for _, c := range name {
 		if c == '"' || c == '\\' || !unicode.IsPrint(c) {
