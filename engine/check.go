@@ -32,7 +32,7 @@ func Check(ctx context.Context, p *policy.Policy, self ...string) error {
 	if err != nil {
 		return explain(err)
 	}
-	cmd := netns.Command(ctx, self[0], self[1:]...)
+	cmd := netns.Privileged(ctx, self[0], self[1:]...)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -55,6 +55,7 @@ type insideRequest struct {
 type insideAnswer struct {
 	Lines   []nft.ScriptLine
 	Failure string
+	TooBig  bool // for a namespace without root's power over it
 }
 
 // blame shows complaints about the generated text where the policy has to be mended.
@@ -67,6 +68,9 @@ func (a insideAnswer) blame(script *ruleset.Script) error {
 	}
 	if len(errs) > 0 {
 		return badPolicy(errors.Join(errs...))
+	}
+	if a.TooBig {
+		return &control.Error{Code: control.NotPermitted, Message: "the ruleset is larger than the kernel takes from an ordinary user (net.core.wmem_max): check it as root, still in a private namespace"}
 	}
 	if a.Failure != "" {
 		return badPolicy(fmt.Errorf("the kernel refuses the ruleset: %s", a.Failure))
@@ -94,7 +98,7 @@ func CheckInside(ctx context.Context, in io.Reader, out io.Writer) error {
 	defer client.Close()
 	var answer insideAnswer
 	if err := client.Run(ctx, []byte(req.Script)); err != nil {
-		answer.Failure = err.Error()
+		answer.Failure, answer.TooBig = err.Error(), errors.Is(err, nft.ErrTooBig)
 		var se *nft.ScriptError
 		if errors.As(err, &se) {
 			answer.Lines = se.Lines

@@ -144,6 +144,11 @@ func (f *Firewall) Apply(ctx context.Context, req control.ApplyRequest) (control
 		return control.Applied{}, err
 	}
 	defer p.Close()
+	return f.ApplyLoaded(ctx, p, req)
+}
+
+// ApplyLoaded is Apply for a policy that Load returned together with the request.
+func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req control.ApplyRequest) (control.Applied, error) {
 	applied, err := f.apply(ctx, p, req)
 	return applied, explain(err)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"moonlatch/engine"
+	"moonlatch/engine/control"
 )
 
 func (a *app) applyCommand() *cobra.Command {
@@ -38,13 +39,18 @@ func (a *app) apply(c *cobra.Command, path string, confirm time.Duration) error 
 	if err != nil {
 		return err
 	}
-	p.Close()
+	defer p.Close()
 	s, err := a.service(c.Context())
 	if err != nil {
 		return err
 	}
 	req.Confirm, req.By, req.Spare = confirm, caller(), session()
-	applied, err := s.Apply(c.Context(), req)
+	var applied control.Applied
+	if f, local := s.(*engine.Firewall); local {
+		applied, err = f.ApplyLoaded(c.Context(), p, req)
+	} else {
+		applied, err = s.Apply(c.Context(), req)
+	}
 	if err != nil {
 		return err
 	}

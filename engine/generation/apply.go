@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"moonlatch/engine/nft"
@@ -57,26 +58,100 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	if first := c.describe(c.trial); first != nil && !c.trial.expired() && first.Fallback != "" {
 		g.Fallback = first.Fallback
 	}
-	script, err := c.script(req.Ruleset, g)
+	tables, fills := req.Ruleset.Render(ruleset.Options{Generation: n, Trial: true}), req.Ruleset.Fills()
+	arm, err := c.arm(req.Ruleset, g)
 	if err != nil {
 		return Generation{}, err
 	}
-	text := req.Ruleset.Render(ruleset.Options{Generation: n}).String()
-	if err := c.store.save(record{Generation: g, text: text, files: req.Files}); err != nil {
+	if err := c.store.save(record{Generation: g, text: tables.String(), fills: fills, files: req.Files}); err != nil {
 		return Generation{}, fmt.Errorf("%w; nothing was changed", err)
 	}
-	if err := c.nft.Run(ctx, []byte(script.String()), c.lock); err != nil {
-		return Generation{}, errors.Join(blame(err, script), c.store.remove(n))
+	if err := c.load(ctx, n, tables, fills, arm); err != nil {
+		return Generation{}, errors.Join(err, c.store.remove(n))
 	}
 	return g, nil
 }
 
-// script is the transaction of an apply: the new tables with their lease, the
-// yield of the confirmed generation, the end of what the new one replaces, and
-// last the elements of both gates side by side, the yield's first, so that the
-// confirmed generation is back no later than the new one is gone.
-func (c *change) script(r *ruleset.Ruleset, g Generation) (*ruleset.Script, error) {
-	s := r.Render(ruleset.Options{Generation: g.Number, Trial: true})
+// load puts a generation's tables and the content of its large sets into the
+// kernel and then arms it. Until that it lets everything through, since its
+// lease is empty; so a generation without large sets takes one transaction, and
+// one with them is as invisible until the last one.
+func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, fills []ruleset.Fill, arm *ruleset.Script) error {
+	if len(fills) == 0 {
+		tables.Append(arm)
+		return c.run(ctx, tables)
+	}
+	if err := c.run(ctx, tables); err != nil {
+		return err
+	}
+	err := c.fill(n, fills)
+	if err == nil {
+		err = c.run(ctx, arm)
+	}
+	if err != nil {
+		return errors.Join(err, c.discard())
+	}
+	return nil
+}
+
+// run executes generated text and shows nft's complaints where the policy has
+// to be mended.
+func (c *change) run(ctx context.Context, script *ruleset.Script) error {
+	if err := c.nft.Run(ctx, []byte(script.String()), c.lock); err != nil {
+		return blame(err, script)
+	}
+	return nil
+}
+
+// fillChunk is how many elements go into one transaction: enough that its cost
+// does not matter, few enough for any socket buffer and little memory.
+const fillChunk = 1 << 16
+
+// fill puts the content of large sets in.
+func (c *change) fill(n uint64, fills []ruleset.Fill) error {
+	elements := make([]nft.Element, 0, fillChunk)
+	for _, f := range fills {
+		family, err := nft.ParseFamily(string(f.Family))
+		if err != nil {
+			return err
+		}
+		t := nft.Table{Family: family, Name: ruleset.Table(n)}
+		for chunk := range slices.Chunk(f.Prefixes, fillChunk) {
+			elements = elements[:0]
+			for _, p := range chunk {
+				elements = append(elements, nft.Element{Prefix: p})
+			}
+			tx := c.nft.Begin()
+			tx.AddElements(t, f.Set, elements)
+			if err := tx.Commit(); err != nil {
+				return fmt.Errorf("fill the set %s: %w; nothing was changed", f.Set, err)
+			}
+		}
+	}
+	return nil
+}
+
+// discard takes away what was loaded of a generation that was never armed.
+func (c *change) discard() error {
+	now, err := readKernel(c.nft)
+	if err != nil {
+		return err
+	}
+	tx := c.nft.Begin()
+	for _, h := range append(now.stale, now.trial) {
+		if h != nil && h.expired() {
+			deleteTables(tx, h)
+		}
+	}
+	return tx.Commit()
+}
+
+// arm is the transaction that puts a loaded generation in force: the yield of
+// the confirmed one, the end of what the new one replaces, and last the elements
+// of both gates side by side, the yield's first, so that the confirmed
+// generation is back no later than the new one is gone.
+func (c *change) arm(r *ruleset.Ruleset, g Generation) (*ruleset.Script, error) {
+	s := &ruleset.Script{}
 	for _, old := range append(c.stale, c.trial) {
 		if old == nil {
 			continue

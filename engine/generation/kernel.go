@@ -34,7 +34,7 @@ func (h *held) aside() bool { return h.yields && len(h.yield) > 0 }
 type snapshot struct {
 	confirmed *held
 	trial     *held
-	stale     []*held // neither: left behind by someone else's hand
+	stale     []*held // neither: left behind by a process that died
 }
 
 // readKernel finds our generations among the kernel's tables.
@@ -48,6 +48,11 @@ func readKernel(c *nft.Client) (snapshot, error) {
 		slot := &s.confirmed
 		if h.leased {
 			slot = &s.trial
+		}
+		// A trial that runs is the trial, whatever a process that died left half loaded.
+		if *slot != nil && len((*slot).lease) > len(h.lease) {
+			s.stale = append(s.stale, h)
+			continue
 		}
 		if *slot != nil {
 			s.stale = append(s.stale, *slot)

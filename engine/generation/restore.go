@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"moonlatch/engine/ruleset"
 )
 
 // Restore puts the generation that was confirmed last in force, from its stored
@@ -38,13 +40,48 @@ func (c *change) restore(ctx context.Context) (Generation, error) {
 	if r.SHA256 != last.SHA256 {
 		return Generation{}, fmt.Errorf("generation %d: %w: it is not the one that was confirmed", r.Number, ErrDamaged)
 	}
-	if c.trial != nil {
-		return r.Generation, nil // its fallback, open, is what was in force when it was applied
+	if c.trial != nil && !c.trial.expired() {
+		return r.Generation, nil // it was applied with nothing in force, which is what follows it
 	}
-	if err := c.nft.Run(ctx, []byte(r.text), c.lock); err != nil {
+	if err := c.reload(ctx, r); err != nil {
 		return Generation{}, fmt.Errorf("restore generation %d: %w", r.Number, err)
 	}
 	return r.Generation, nil
+}
+
+// reload loads a stored generation, which lets everything through as long as it
+// has an empty lease, and then takes the lease away: it is in force from one
+// transaction on, its large sets filled.
+func (c *change) reload(ctx context.Context, r record) error {
+	s := &ruleset.Script{}
+	for _, old := range append(c.stale, c.trial) {
+		if old == nil {
+			continue
+		}
+		for _, t := range old.tables {
+			s.Line("delete table %s %s", t.Family, t.Name)
+		}
+	}
+	if err := c.nft.Run(ctx, append([]byte(s.String()), r.text...), c.lock); err != nil {
+		return err
+	}
+	if err := c.fill(r.Number, r.fills); err != nil {
+		return err
+	}
+	now, err := readKernel(c.nft)
+	if err != nil {
+		return err
+	}
+	if now.trial == nil || now.trial.number != r.Number {
+		return errors.New("its tables are gone already: somebody else changes them")
+	}
+	tx := c.nft.Begin()
+	for _, t := range now.trial.tables {
+		if err := deleteGate(c.nft, tx, t, ruleset.Lease, ruleset.LeaseComment); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // recordConfirmed makes the store agree with the kernel.

@@ -105,7 +105,9 @@ func (c *change) rollback() error {
 			}
 		}
 	}
-	deleteTables(tx, c.trial)
+	for _, h := range append(c.stale, c.trial) {
+		deleteTables(tx, h)
+	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("roll back: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"moonlatch/engine/ruleset"
 )
 
 // The store on disk:
@@ -18,7 +20,8 @@ import (
 //	lock                          held while a process changes the firewall
 //	confirmed                     which generation the next boot restores
 //	generations/N/record.json     the Generation, and the checksum of ruleset.nft
-//	generations/N/ruleset.nft     its tables, without a lease
+//	generations/N/ruleset.nft     its tables, with an empty lease
+//	generations/N/sets/FAMILY/…   the content of its large sets, one prefix a line
 //	generations/N/files/…         every file the policy read, to run it again
 //
 // A generation's folder appears by one rename when it is complete, and
@@ -31,13 +34,15 @@ const kept = 8
 // record is a generation as it is stored.
 type record struct {
 	Generation
-	SHA256 string `json:"sha256"` // of ruleset.nft
+	SHA256 string            `json:"sha256"`         // of ruleset.nft
+	Sets   map[string]string `json:"sets,omitempty"` // the checksum of each file in sets
 	text   string
+	fills  []ruleset.Fill
 	files  map[string][]byte
 }
 
-func checksum(text string) string {
-	sum := sha256.Sum256([]byte(text))
+func checksum(content []byte) string {
+	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -75,17 +80,21 @@ func (s *store) save(r record) error {
 		return fmt.Errorf("store generation %d: %w", r.Number, err)
 	}
 	defer os.RemoveAll(tmp)
-	r.SHA256 = checksum(r.text)
-	meta, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("store generation %d: %w", r.Number, err)
+	all := map[string][]byte{"ruleset.nft": []byte(r.text)}
+	r.SHA256, r.Sets = checksum(all["ruleset.nft"]), map[string]string{}
+	for _, f := range r.fills {
+		name := setFile(f)
+		all[name] = writeFill(f)
+		r.Sets[name] = checksum(all[name])
 	}
-	all := map[string][]byte{"record.json": meta, "ruleset.nft": []byte(r.text)}
 	for name, content := range r.files {
 		if !fs.ValidPath(name) {
 			return fmt.Errorf("store generation %d: %q is no path below the policy's folder", r.Number, name)
 		}
 		all[filepath.Join("files", name)] = content
+	}
+	if all["record.json"], err = json.MarshalIndent(r, "", "  "); err != nil {
+		return fmt.Errorf("store generation %d: %w", r.Number, err)
 	}
 	for name, content := range all {
 		path := filepath.Join(tmp, name)
@@ -129,8 +138,22 @@ func (s *store) load(n uint64) (record, error) {
 		return r, fmt.Errorf("generation %d: %w", n, err)
 	}
 	r.text = string(text)
-	if r.Number != n || checksum(r.text) != r.SHA256 {
+	if r.Number != n || checksum(text) != r.SHA256 {
 		return r, fmt.Errorf("generation %d: %w: the checksum of ruleset.nft is not the one recorded", n, ErrDamaged)
+	}
+	for name, sum := range r.Sets {
+		content, err := os.ReadFile(filepath.Join(s.generation(n), name))
+		if err != nil {
+			return r, fmt.Errorf("generation %d: %w", n, err)
+		}
+		if checksum(content) != sum {
+			return r, fmt.Errorf("generation %d: %w: the checksum of %s is not the one recorded", n, ErrDamaged, name)
+		}
+		f, err := readFill(name, content)
+		if err != nil {
+			return r, fmt.Errorf("generation %d: %w: %s: %w", n, ErrDamaged, name, err)
+		}
+		r.fills = append(r.fills, f)
 	}
 	return r, nil
 }

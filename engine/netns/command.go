@@ -32,6 +32,17 @@ func Command(ctx context.Context, name string, arg ...string) *exec.Cmd {
 	return cmd
 }
 
+// Privileged is Command for root who needs all of root's power over the new network namespace: some limits, such as
+// that of a netlink message, count for everybody else, root of a user namespace included. For others it is Command.
+func Privileged(ctx context.Context, name string, arg ...string) *exec.Cmd {
+	if os.Geteuid() != 0 || try(rootAttr()) != nil {
+		return Command(ctx, name, arg...)
+	}
+	cmd := exec.CommandContext(ctx, name, arg...)
+	cmd.SysProcAttr = rootAttr()
+	return cmd
+}
+
 func userAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Cloneflags:                 userFlags,

@@ -1,0 +1,127 @@
+package generation
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go4.org/netipx"
+
+	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
+)
+
+// blocking is a ruleset that drops what comes from a large set, the client in it.
+func blocking(t *testing.T) *ruleset.Ruleset {
+	var b netipx.IPSetBuilder
+	b.Add(netip.MustParseAddr("192.0.2.2"))
+	for i := range 10_000 {
+		b.Add(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}))
+		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 8), byte(i)}), 64))
+	}
+	addrs, err := b.IPSet()
+	must(t, err)
+	set := &ruleset.Set{Name: "feed", Addrs: addrs}
+	return &ruleset.Ruleset{
+		Policy: "web.lua", Sets: []*ruleset.Set{set},
+		Chains: []*ruleset.Chain{{
+			Name: "input", Hook: "input", Type: "filter", Priority: "filter", Policy: "accept",
+			Rules: []*ruleset.Rule{{
+				Name: "feed", Fields: []ruleset.Field{ruleset.Addr{Sets: []*ruleset.Set{set}}},
+				Items: []ruleset.Item{ruleset.Verdict{Kind: "drop"}},
+			}},
+		}},
+	}
+}
+
+func (s *server) applyRuleset(r *ruleset.Ruleset) (err error) {
+	s.in(func() error {
+		_, err = s.m.Apply(s.t.Context(), Request{Ruleset: r, Confirm: long, Fallback: FallbackPrevious})
+		return nil
+	})
+	return err
+}
+
+// TestLargeSets applies, confirms and restores a set that does not stand in the text.
+func TestLargeSets(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	must(t, s.applyRuleset(blocking(t)))
+	s.expect("on trial", false, false)
+	s.mustConfirm()
+	s.expect("confirmed", false, false)
+	table := nft.Table{Family: nft.Inet, Name: ruleset.Table(2)}
+	count := func(when string) {
+		t.Helper()
+		for set, want := range map[string]int{"feed4": 10_001, "feed6": 10_000} {
+			s.in(func() error {
+				e, err := s.nft.Elements(table, set)
+				if err != nil || len(e) != want {
+					t.Errorf("%s: set %s has %d elements, %v; want %d", when, set, len(e), err, want)
+				}
+				return nil
+			})
+		}
+	}
+	count("confirmed")
+	s.reboot()
+	s.expect("rebooted", true, true)
+	s.in(func() error { _, err := s.m.Restore(t.Context()); return err })
+	s.expect("restored", false, false)
+	count("restored")
+	if l := s.list(); strings.Contains(l, "lease") {
+		t.Error("the restored generation still has a lease")
+	}
+	s.reboot()
+	must(t, os.WriteFile(filepath.Join(s.dir, "generations", "2", "sets", "inet", "feed4"), []byte("192.0.2.2/32\n"), 0o600))
+	s.in(func() error {
+		if _, err := s.m.Restore(t.Context()); !errors.Is(err, ErrDamaged) {
+			t.Errorf("restore with a damaged set: %v, want ErrDamaged", err)
+		}
+		return nil
+	})
+}
+
+// TestHalfLoaded is a process that died between loading a generation and arming it:
+// that must disturb neither a trial nor what comes after it.
+func TestHalfLoaded(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.mustApply(long, FallbackPrevious, 80)
+	half := blocking(t).Render(ruleset.Options{Generation: 3, Trial: true}).String()
+	load := func() { s.in(func() error { return s.nft.Run(t.Context(), []byte(half)) }) }
+	load()
+	s.expect("half loaded", false, true)
+	if st := s.state(); st.Trial == nil || st.Trial.Number != 2 || st.Expired {
+		t.Errorf("state: %+v; want generation 2 on trial", st)
+	}
+	must(t, s.rollback())
+	s.expect("rolled back", true, false)
+	load()
+	s.mustApply(long, FallbackPrevious, 80)
+	s.mustConfirm()
+	s.expect("confirmed", false, true)
+	if l := s.list(); strings.Contains(l, "feed") {
+		t.Errorf("the half loaded generation is left behind:\n%s", l)
+	}
+}
+
+func FuzzReadFill(f *testing.F) {
+	f.Add([]byte("192.0.2.0/24\n2001:db8::/32\n"))
+	f.Add([]byte("192.0.2.0\n\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		fill, err := readFill("sets/inet/feed4", content)
+		if err != nil {
+			return
+		}
+		again, err := readFill("sets/inet/feed4", writeFill(fill))
+		if err != nil || len(again.Prefixes) != len(fill.Prefixes) {
+			t.Errorf("read %d prefixes, wrote and read %d: %v", len(fill.Prefixes), len(again.Prefixes), err)
+		}
+	})
+}
