@@ -1,10 +1,14 @@
 package scripts_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +22,7 @@ const (
 	syn = 1 << 1
 	rst = 1 << 2
 	psh = 1 << 3
+	ack = 1 << 4
 	urg = 1 << 5
 )
 
@@ -70,6 +75,61 @@ func TestWebServices(t *testing.T) {
 	}
 }
 
+func TestWebDatagrams(t *testing.T) {
+	serve(t, "web.lua")
+	g := plug(t, 5)
+	local := g.linkLocal(t)
+	for _, tt := range []struct {
+		from, to netip.Addr
+		port     int
+		arrives  bool
+	}{
+		{g.ip4, g.server4, 443, true},
+		{g.ip6, g.server6, 443, true},
+		{g.ip4, g.server4, 444, false},
+		{g.ip6, g.server6, 546, false},
+		{local, g.server6, 546, true}, // DHCPv6 comes from link-local addresses
+	} {
+		if got := g.datagramArrives(t, tt.from, tt.to, tt.port); got != tt.arrives {
+			t.Errorf("a datagram from %s to %s, port %d: arrives %v, want %v", tt.from, tt.to, tt.port, got, tt.arrives)
+		}
+	}
+}
+
+func TestWebTakesLoopbackAndErrors(t *testing.T) {
+	listen(t, 8080)
+	d := serve(t, "web.lua")
+	for _, addr := range []string{"127.0.0.1:8080", "[::1]:8080"} {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err != nil {
+			t.Errorf("the server does not reach itself: %v", err)
+			continue
+		}
+		c.Close()
+	}
+	g := plug(t, 6)
+	for _, addr := range []netip.Addr{g.ip4, g.ip6} {
+		if err := refused(addr); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("the server is not told that %s has no such port: %v", addr, err)
+		}
+	}
+	g.sendICMP(t, g.server4, 3, 1) // host unreachable, about nothing that there is
+	g.sendICMP(t, g.server6, 2, 0) // packet too big
+	if n := packets(d, "errors"); n != 2 {
+		t.Errorf("the rule for errors took %d packets, want 2", n)
+	}
+}
+
+func TestWebDropsAnswersToNothing(t *testing.T) {
+	listen(t, 443)
+	d := serve(t, "web.lua")
+	g := plug(t, 7)
+	g.probe(t, syn|ack, 443, 443, 443)
+	if n := packets(d, "invalid"); n != 3 {
+		t.Errorf("the rule for invalid packets took %d, want 3", n)
+	}
+}
+
 // The neighbours rule is what IPv6 lives on, so it must be seen to matter.
 func TestIPv6NeedsItsNeighbours(t *testing.T) {
 	listen(t, 22)
@@ -85,7 +145,7 @@ func TestIPv6NeedsItsNeighbours(t *testing.T) {
 
 func TestWebLimitsSSHPerSource(t *testing.T) {
 	listen(t, 22)
-	serve(t, "web.lua")
+	d := serve(t, "web.lua")
 	g, other, admin := plug(t, 2), plug(t, 3), plugAdmin(t, 4)
 	made := 0
 	for made < 40 && g.connects(g.server4, 22) {
@@ -94,6 +154,9 @@ func TestWebLimitsSSHPerSource(t *testing.T) {
 	// The burst, and what the rate allows meanwhile.
 	if made < 20 || made > 22 {
 		t.Errorf("%d connections were made at once, want 20", made)
+	}
+	if packets(d, "ssh too fast") == 0 {
+		t.Error("what is over the limit goes on to the rule for closed ports")
 	}
 	if !other.connects(other.server4, 22) {
 		t.Error("one source used up what another is allowed")
@@ -112,19 +175,19 @@ func TestWebBansScanners(t *testing.T) {
 	tests := []struct {
 		name     string
 		scan     func(t *testing.T, g guest)
+		rule     string
 		detector string
-		length   time.Duration
 	}{
-		{"SYN", func(t *testing.T, g guest) { g.probe(t, syn, ports...) }, "portscan", time.Hour},
-		{"FIN", func(t *testing.T, g guest) { g.probe(t, fin, ports...) }, "stealth", time.Hour},
-		{"NULL", func(t *testing.T, g guest) { g.probe(t, 0, ports...) }, "stealth", time.Hour},
-		{"Xmas", func(t *testing.T, g guest) { g.probe(t, fin|psh|urg, ports...) }, "stealth", time.Hour},
-		{"SYN and FIN", func(t *testing.T, g guest) { g.probe(t, syn|fin, ports...) }, "stealth", time.Hour},
-		{"SYN and RST", func(t *testing.T, g guest) { g.probe(t, syn|rst, ports...) }, "stealth", time.Hour},
+		{"SYN", func(t *testing.T, g guest) { g.probe(t, syn, ports...) }, "closed", "portscan"},
+		{"FIN", func(t *testing.T, g guest) { g.probe(t, fin, ports...) }, "fin", "stealth"},
+		{"NULL", func(t *testing.T, g guest) { g.probe(t, 0, ports...) }, "null", "stealth"},
+		{"Xmas", func(t *testing.T, g guest) { g.probe(t, fin|psh|urg, ports...) }, "xmas", "stealth"},
+		{"SYN and FIN", func(t *testing.T, g guest) { g.probe(t, syn|fin, ports...) }, "syn fin", "stealth"},
+		{"SYN and RST", func(t *testing.T, g guest) { g.probe(t, syn|rst, ports...) }, "syn rst", "stealth"},
 		{"FIN to an open port", func(t *testing.T, g guest) {
 			g.probe(t, fin, 443, 443, 443, 443, 443, 443, 443, 443, 443, 443, 443)
-		}, "stealth", time.Hour},
-		{"connect", func(t *testing.T, g guest) { g.tries(t, g.server4, ports...) }, "portscan", time.Hour},
+		}, "fin", "stealth"},
+		{"connect", func(t *testing.T, g guest) { g.tries(t, g.server4, ports...) }, "closed", "portscan"},
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -135,8 +198,11 @@ func TestWebBansScanners(t *testing.T) {
 			}
 			tt.scan(t, g)
 			b := banned(t, d, g.ip4.String())
-			if left := time.Until(b.Until); left < tt.length-time.Minute || left > tt.length+time.Second {
-				t.Errorf("banned for %s, want %s", left, tt.length)
+			if left := time.Until(b.Until); left < time.Hour-time.Minute || left > time.Hour+time.Second {
+				t.Errorf("banned for %s, want an hour", left)
+			}
+			if n := packets(d, tt.rule); n < 11 {
+				t.Errorf("the rule %q took %d packets, want 11 or more", tt.rule, n)
 			}
 			if b.By != tt.detector {
 				t.Errorf("banned by %q, want %q", b.By, tt.detector)

@@ -49,27 +49,27 @@ local input = fw.chain "input" { hook = "input", policy = "drop" }
 input { "loopback", iif = "lo",                        accept }   -- the server with itself
 input { "replies",  ct = { "established", "related" }, accept }   -- connections that exist, and their errors
 
--- Scanners send flags that make no sense, because answers to them give open
--- ports away. "a,b/c,d" means: of the flags behind the slash, exactly those
--- before it are set. None of these packets can belong to a connection.
-input { "null",    flags = "none",                stealth, drop }
-input { "xmas",    flags = "fin,psh,urg/fin,psh,urg", stealth, drop }
-input { "syn fin", flags = "syn,fin/syn,fin",     stealth, drop }
-input { "syn rst", flags = "syn,rst/syn,rst",     stealth, drop }
-input { "fin",     flags = "fin/fin,ack",         stealth, drop }
-
--- What fits no connection, such as an answer that nobody asked for.
-input { "invalid", ct = "invalid", drop }
-
 -- IPv6 finds its neighbours and its router with these; without them it is dead
 -- after half a minute. So they have no limit that a neighbour could use up.
 input { "neighbours", icmp = { "nd-neighbor-solicit", "nd-neighbor-advert", "nd-router-advert", "mld-listener-query" }, accept }
 input { "dhcpv6", src = "fe80::/10", udp = 546, accept }
 
--- "packet-too-big" and its like tell a sender what went wrong; to drop them makes
--- connections hang. One name covers ICMP and ICMPv6 where both have it.
+-- One name covers ICMP and ICMPv6 where both have it. Errors tell a sender what
+-- went wrong: who drops "packet-too-big" and its like makes connections hang.
 input { "errors", icmp = { "destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem" }, limit = "100/s burst 100", accept }
 input { "ping",   icmp = "echo-request", limit = "20/s burst 40", accept }
+
+-- Scanners send flags that make no sense, because answers to them give open
+-- ports away. "a,b/c,d" means: of the flags behind the slash, exactly those
+-- before it are set. None of these packets can belong to a connection.
+input { "null",    flags = "none",                        stealth, drop }
+input { "xmas",    flags = "fin,psh,urg/fin,psh,urg,ack", stealth, drop }
+input { "syn fin", flags = "syn,fin/syn,fin",             stealth, drop }
+input { "syn rst", flags = "syn,rst/syn,rst",             stealth, drop }
+input { "fin",     flags = "fin/fin,ack",                 stealth, drop }
+
+-- What fits no connection, such as an answer that nobody asked for.
+input { "invalid", ct = "invalid", drop }
 
 -- ssh, for everybody: but only so many connections a minute from each address
 -- (from each /64, in IPv6). Established ones are past the replies already, so a
