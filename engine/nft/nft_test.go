@@ -4,15 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"moonlatch/engine/netns/netnstest"
 	"moonlatch/engine/nft"
 )
 
-func TestMain(m *testing.M) { netnstest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("FORBIDDEN") != "" {
+		os.Exit(m.Run())
+	}
+	netnstest.Main(m)
+}
 
 var table = nft.Table{Family: nft.Inet, Name: "t"}
 
@@ -113,6 +120,31 @@ func TestFamilies(t *testing.T) {
 	if _, err := nft.ParseFamily("inett"); err == nil || !strings.Contains(err.Error(), "want inet") {
 		t.Errorf("got error %v, want one that names the families", err)
 	}
+}
+
+func TestOpenWithoutPermission(t *testing.T) {
+	netnstest.Kernel(t)
+	// A process in a user namespace of its own has no power over the network namespace around it.
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestOpenForbidden$", "-test.v")
+	cmd.Env = append(os.Environ(), "FORBIDDEN=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "refused as it should be") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestOpenForbidden checks something only in the process that the test above starts.
+func TestOpenForbidden(t *testing.T) {
+	if os.Getenv("FORBIDDEN") == "" {
+		return
+	}
+	_, err := nft.Open(nft.Config{})
+	wantErr(t, err, nft.ErrPermission, "open nf_tables", "CAP_NET_ADMIN")
+	t.Log("refused as it should be")
 }
 
 func TestOpenInAnotherNamespace(t *testing.T) {

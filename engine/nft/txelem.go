@@ -53,8 +53,11 @@ func (tx *Tx) elements(verb string, typ uint16, t Table, set string, n int, at f
 		tx.fail(o, err)
 		return
 	}
-	size := 2*(attrLen+attrLen+attrLen+int(info.keyLen)) + attrLen + 8 // a prefix with a timeout
-	tx.w.b = slices.Grow(tx.w.b, n*size/2)
+	size := 3*attrLen + int(info.keyLen) + attrLen + 8 // an address with a timeout
+	if info.Interval {
+		size += 3*attrLen + int(info.keyLen) + attrLen + 4 // the end of a prefix
+	}
+	tx.w.b = slices.Grow(tx.w.b, n*size+n*size/64)
 	tx.list(typ, o, n, func(i int) error {
 		e := at(i)
 		if typ == unix.NFT_MSG_DELSETELEM {
