@@ -10,6 +10,9 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"moonlatch/engine/policy/sandbox"
+	"moonlatch/engine/ruleset"
 )
 
 // prelude is the first line of every policy of TestMistakes.
@@ -43,6 +46,13 @@ func testMistakes(t *testing.T, source string) {
 	if err == nil {
 		p.Close()
 		t.Fatalf("no mistake found in\n%s", source)
+	}
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		switch e.(type) {
+		case *ruleset.Error, *sandbox.Error:
+		default:
+			t.Errorf("a mistake of type %T: %v", e, e)
+		}
 	}
 	got := strings.Split(err.Error(), "\n")
 	slices.Sort(got)
