@@ -101,7 +101,7 @@ func trappedPrefix(e nft.Element) netip.Prefix {
 
 // Bans implements control.Service.
 func (f *Firewall) Bans(ctx context.Context) ([]control.Ban, error) {
-	all, err := f.bans.Bans(ctx)
+	all, err := f.listBans(ctx)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -110,6 +110,18 @@ func (f *Firewall) Bans(ctx context.Context) ([]control.Ban, error) {
 		out[i] = tellBan(b)
 	}
 	return out, nil
+}
+
+// listBans lists the bans, once more where somebody has just taken the table away.
+func (f *Firewall) listBans(ctx context.Context) ([]ban.Ban, error) {
+	all, err := f.bans.Bans(ctx)
+	if !errors.Is(err, nft.ErrNotExist) {
+		return all, err
+	}
+	if _, err := f.bans.Mend(ctx); err != nil {
+		return nil, err
+	}
+	return f.bans.Bans(ctx)
 }
 
 func tellBan(b ban.Ban) control.Ban {

@@ -131,6 +131,7 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	group.Go(func() error { return d.reader.run(ctx) })
 	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
 	group.Go(func() error { return d.follow(ctx) })
+	group.Go(func() error { return d.watch(ctx) })
 	for _, t := range more {
 		group.Go(func() error {
 			if err := t.Run(ctx); err != nil {

@@ -300,7 +300,7 @@ func (f *Firewall) Reset(ctx context.Context) (control.ResetResult, error) {
 	if err != nil {
 		return out, explain(err)
 	}
-	left, err := f.bans.Bans(ctx)
+	left, err := f.listBans(ctx)
 	if err != nil {
 		return out, explain(err)
 	}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -245,4 +248,35 @@ func TestHangingHandlerDelaysNoBan(t *testing.T) {
 func (w *world) more() bool {
 	reaches(w.client, net.JoinHostPort(serverForClient, "150"))
 	return false
+}
+
+// TestFlushedBansComeBack has somebody flush the whole ruleset.
+func TestFlushedBansComeBack(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("ban", attacker4)
+	flush := exec.Command("nft", "flush", "ruleset")
+	must(t, w.server.Start(flush))
+	must(t, flush.Wait())
+	w.until("the ban is back", func() bool { return w.bans()[attacker4].By == "manual" })
+	if reaches(w.attacker, net.JoinHostPort(serverForAttacker, "22")) {
+		t.Error("the banned attacker gets in")
+	}
+	w.until("the status says that nothing is in force", func() bool { return w.status().State == "open" })
+	log, err := os.ReadFile(filepath.Join(w.dir, "log"))
+	must(t, err)
+	if !strings.Contains(string(log), "process=nft") {
+		t.Errorf("the log does not say who it was:\n%s", log)
+	}
+}
+
+// TestDaemonFollowsOthers has a command that does not find the daemon confirm its trial.
+func TestDaemonFollowsOthers(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("apply", "--confirm", "20s", w.policy("ban.lua", banPolicy))
+	w.touch()
+	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
+	w.ok("--socket", filepath.Join(w.dir, "nowhere.sock"), "confirm")
+	w.until("the daemon extends the trial's ban", func() bool {
+		return time.Until(w.bans()[client4].Until) > 50*time.Minute
+	})
 }
