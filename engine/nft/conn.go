@@ -45,7 +45,8 @@ func dial() (*conn, error) {
 	return &conn{sock: sock, raw: raw, buf: make([]byte, receiveSize)}, nil
 }
 
-// query sends one request, whose attributes fill writes, and hands each answer to each, valid until that returns. With flag NLM_F_DUMP the kernel lists all there is, see [Client.steady].
+// query sends one request, whose attributes fill writes, and hands each answer to each, valid until that returns.
+// With flag NLM_F_DUMP the kernel lists all there is, see [Client.steady].
 func (c *conn) query(typ, flags uint16, family Family, fill func(*writer), each func(answer) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -110,9 +110,9 @@ func (tx *Tx) DeleteTable(t Table) {
 // Commit sends the operations as one kernel transaction and returns when it is in force. An error means that
 // nothing changed; it names the operation, and the element on kernels that tell. A Tx without operations does nothing.
 //
-// The kernel takes a transaction in one piece, whose size is limited by net.core.wmem_max for processes that have
-// CAP_NET_ADMIN only in a user namespace (8 MiB by default, some 250,000 hosts with a timeout), and is not for others.
-// Commit returns ErrTooBig beyond that.
+// The kernel takes a transaction in one piece. For a process that has CAP_NET_ADMIN only in a user namespace, its size is limited
+// to twice net.core.wmem_max: 8 MiB, or some 250,000 hosts with a timeout, where that is 4 MiB, and on many machines only
+// 416 KiB. Others have no limit. Commit returns ErrTooBig beyond it.
 func (tx *Tx) Commit() error {
 	switch {
 	case tx.spent:

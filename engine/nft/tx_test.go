@@ -1,10 +1,8 @@
 package nft_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -253,94 +251,6 @@ func TestReplaceElements(t *testing.T) {
 	}
 }
 
-func TestLease(t *testing.T) {
-	c := open(t, sets)
-	tx := c.Begin()
-	tx.AddKeys(table, "lease", 200*time.Millisecond, nft.KeyIPv4, nft.KeyIPv6)
-	tx.AddKeys(table, "marks", 0, "\x01\x00\x00\x00")
-	must(t, tx.Commit())
-	if got := listed(t, "lease"); len(got) != 2 || !strings.HasPrefix(got[0], "ipv4 timeout 200ms") || !strings.HasPrefix(got[1], "ipv6 timeout 200ms") {
-		t.Errorf("nft lists %q", got)
-	}
-	left, err := c.Expiries(table, "lease")
-	must(t, err)
-	for _, key := range []nft.Key{nft.KeyIPv4, nft.KeyIPv6} {
-		if d, ok := left[key]; !ok || d <= 0 || d > 200*time.Millisecond {
-			t.Errorf("key %x has %v left, %v", key, d, ok)
-		}
-	}
-	if marks, err := c.Expiries(table, "marks"); err != nil || !maps.Equal(marks, map[nft.Key]time.Duration{"\x01\x00\x00\x00": 0}) {
-		t.Errorf("got %v, %v, want a mark that stays", marks, err)
-	}
-
-	// While it runs, it can be ended, for one family only or for both.
-	tx = c.Begin()
-	tx.DeleteKeys(table, "lease", nft.KeyIPv4)
-	must(t, tx.Commit())
-	if left, err := c.Expiries(table, "lease"); err != nil || len(left) != 1 {
-		t.Errorf("got %v, %v, want one element left", left, err)
-	}
-
-	// After it has ended, a transaction that relies on it fails as a whole.
-	eventually(t, func() bool {
-		left, err := c.Expiries(table, "lease")
-		must(t, err)
-		return len(left) == 0
-	})
-	before := command(t, "", "list", "ruleset")
-	tx = c.Begin()
-	tx.AddElements(table, "host4", elements("192.0.2.1"))
-	tx.DeleteKeys(table, "lease", nft.KeyIPv6)
-	tx.DeleteSet(table, "ports")
-	wantErr(t, tx.Commit(), nft.ErrNotExist, "lease")
-	if diff := cmp.Diff(before, command(t, "", "list", "ruleset")); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// TestRenewLease renews a lease the way that works on every kernel, and looks at no moment without one.
-func TestRenewLease(t *testing.T) {
-	c := open(t, sets)
-	reader, err := nft.Open(nft.Config{})
-	must(t, err)
-	defer reader.Close()
-	tx := c.Begin()
-	tx.AddKeys(table, "lease", time.Minute, nft.KeyIPv4, nft.KeyIPv6)
-	must(t, tx.Commit())
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			left, err := reader.Expiries(table, "lease")
-			if err != nil && !errors.Is(err, nft.ErrInterrupted) {
-				t.Error(err)
-				return
-			}
-			if err == nil && len(left) != 2 {
-				t.Errorf("a reader saw %v", left)
-				return
-			}
-		}
-	})
-	for i := range 200 {
-		tx := c.Begin()
-		tx.FlushSet(table, "lease")
-		tx.AddKeys(table, "lease", time.Duration(i+2)*time.Minute, nft.KeyIPv4, nft.KeyIPv6)
-		must(t, tx.Commit())
-	}
-	close(stop)
-	wg.Wait()
-	left, err := c.Expiries(table, "lease")
-	if err != nil || left[nft.KeyIPv4] < 200*time.Minute || left[nft.KeyIPv6] < 200*time.Minute {
-		t.Errorf("got %v, %v, want 201 minutes", left, err)
-	}
-}
-
 func TestDeleteTable(t *testing.T) {
 	c := open(t, sets)
 	tx := c.Begin()
@@ -349,61 +259,6 @@ func TestDeleteTable(t *testing.T) {
 	if got := command(t, "", "list", "ruleset"); got != "" {
 		t.Errorf("left is %s", got)
 	}
-}
-
-// hosts returns n addresses with a timeout.
-func hosts(n int) []nft.Element {
-	out := make([]nft.Element, n)
-	for i := range out {
-		var a [4]byte
-		binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i))
-		out[i] = nft.Element{Prefix: netip.PrefixFrom(netip.AddrFrom4(a), 32), Timeout: time.Hour}
-	}
-	return out
-}
-
-func TestManyElements(t *testing.T) {
-	const n = 50_000
-	want := hosts(n)
-	check := func(t *testing.T, c *nft.Client, set string) {
-		add(t, c, set, want)
-		got, err := c.Elements(table, set) // while the kernel enlarges a hash set in the background
-		must(t, err)
-		if !slices.Equal(prefixesOf(got), prefixesOf(want)) {
-			t.Fatalf("got %d elements, which are not the %d that were added", len(got), n)
-		}
-		tx := c.Begin()
-		tx.DeleteElements(table, set, prefixesOf(want[:n-1]))
-		must(t, tx.Commit())
-		if got, err := c.Elements(table, set); err != nil || len(got) != 1 {
-			t.Errorf("got %d elements, %v, want 1", len(got), err)
-		}
-	}
-	for range 3 {
-		t.Run("hash", func(t *testing.T) { check(t, open(t, sets), "host4") })
-	}
-	t.Run("interval", func(t *testing.T) { check(t, open(t, sets), "net4") })
-}
-
-func TestTooBigChangesNothing(t *testing.T) {
-	const n = 1_000_000
-	c := open(t, "table inet t { set s { type ipv4_addr; flags timeout; }; }")
-	tx := c.Begin()
-	tx.AddElements(table, "s", hosts(n))
-	err := tx.Commit()
-	info, infoErr := c.SetInfo(table, "s")
-	must(t, infoErr)
-	if err == nil { // there are no user namespaces here, so the tests run as the machine's root
-		if info.Count >= 0 && info.Count != n {
-			t.Errorf("got %d elements, want %d", info.Count, n)
-		}
-		return
-	}
-	wantErr(t, err, nft.ErrTooBig, "root", "net.core.wmem_max")
-	if got := listed(t, "s"); got != nil || info.Count > 0 {
-		t.Errorf("got %d elements, want none", len(got))
-	}
-	add(t, c, "s", hosts(100_000)) // and the client is fine
 }
 
 // TestSecondImplementation compares with another library: what it writes we read, and what we write it reads.
