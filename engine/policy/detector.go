@@ -84,7 +84,7 @@ func (l *loader) addDetector(pos ruleset.Pos, d *detectorObject) {
 }
 
 func detectOptions() []option[*Detector] {
-	return []option[*Detector]{
+	list := []option[*Detector]{
 		{Entry{Name: "on", Takes: "stream or list of streams", Doc: "the events to count", Example: `fw.detect "d" { on = closed, over = 10, within = "60s" }`},
 			func(_ *loader, d *Detector, v value) (err error) {
 				if d.Streams, err = streams(v); err == nil && len(d.Streams) == 0 {
@@ -122,6 +122,18 @@ func detectOptions() []option[*Detector] {
 				d.Spec.Except, err = addressSet(v)
 				return err
 			}},
+		{Entry{Name: "track", Takes: "whole number", Doc: fmt.Sprintf("the number of sources that are remembered at once; default %d", detect.DefaultTrack), Example: `fw.detect "d" { on = closed, over = 10, within = "60s", track = 10000 }`},
+			func(_ *loader, d *Detector, v value) (err error) {
+				d.Spec.Track, err = whole(v, 1, detect.MaxMemory)
+				return err
+			}},
+	}
+	return append(list, answerOptions()...)
+}
+
+// answerOptions say what follows when a source exceeds the threshold.
+func answerOptions() []option[*Detector] {
+	return []option[*Detector]{
 		{Entry{Name: "ban", Takes: "time or list of times", Doc: "bans who exceeds it, for longer with each repeat", Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = { "1h", "24h", "7d" } }`},
 			func(_ *loader, d *Detector, v value) (err error) {
 				d.Ban, err = durations(v)
@@ -135,11 +147,6 @@ func detectOptions() []option[*Detector] {
 				}
 				d.Action = &Callback{Name: d.Name, Kind: "action", Pos: d.Pos, fn: fn}
 				return nil
-			}},
-		{Entry{Name: "track", Takes: "whole number", Doc: fmt.Sprintf("the number of sources that are remembered at once; default %d", detect.DefaultTrack), Example: `fw.detect "d" { on = closed, over = 10, within = "60s", track = 10000 }`},
-			func(_ *loader, d *Detector, v value) (err error) {
-				d.Spec.Track, err = whole(v, 1, detect.MaxMemory)
-				return err
 			}},
 		{Entry{Name: "shadow", Takes: "true or false", Doc: "reports whom it would have banned, and bans nobody", Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = "1h", shadow = true }`},
 			func(_ *loader, d *Detector, v value) error {
