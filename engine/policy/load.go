@@ -43,7 +43,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 		p.Close()
 		return nil, err
 	}
-	p.load = nil
+	p.load, p.files = nil, p.state.Files()
 	return p, nil
 }
 

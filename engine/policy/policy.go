@@ -17,6 +17,7 @@ type Policy struct {
 	env       Env
 	state     *sandbox.State
 	set       *ruleset.Ruleset
+	files     map[string][]byte
 	detectors []*Detector
 	handlers  []*Handler
 	timers    []*Timer
@@ -40,7 +41,7 @@ func (p *Policy) Ruleset() *ruleset.Ruleset { return p.set }
 
 // Files returns every file that the load read, by its name in the folder. A
 // folder of exactly these files is the same policy.
-func (p *Policy) Files() map[string][]byte { return p.state.Files() }
+func (p *Policy) Files() map[string][]byte { return p.files }
 
 // Detectors returns the detectors in the order of the policy.
 func (p *Policy) Detectors() []*Detector { return p.detectors }

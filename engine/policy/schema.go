@@ -14,7 +14,7 @@ type Entry struct {
 	Name    string
 	Takes   string // its value or its arguments, in words
 	Doc     string // one line
-	Example string // one line of Lua that a policy can hold; see Section.Frame
+	Example string // one line of Lua
 	Instead string // of a name that is not available yet: the nft text that says it, "-" where none does
 }
 
