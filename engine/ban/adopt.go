@@ -89,25 +89,34 @@ func (b *Book) learn(t target, e nft.Element, now time.Duration) {
 	}
 }
 
-// ask asks the kernel about the bans of t and of the /64 around it that the book does not know. The caller holds b.mu.
+// ask asks the kernel which bans of t, of the /64 and of prefixes around it there
+// are: other processes may have made or lifted some. The caller holds b.mu.
 func (b *Book) ask(t target, now time.Duration) error {
+	err := b.askHosts(t, now)
+	if around, _, ok := b.index.covering(t, now); err == nil && ok && around.set().net() {
+		err = b.loadPrefixes()
+	}
+	if errors.Is(err, nft.ErrNotExist) {
+		return nil // the table is gone, which writing will mend
+	}
+	return err
+}
+
+// askHosts is ask for what is in the hash sets.
+func (b *Book) askHosts(t target, now time.Duration) error {
 	for _, bits := range []uint8{64, 128} {
 		if t.bits < bits || t.family() == IPv4 && bits != 128 {
 			continue
 		}
 		u := t.shorten(bits)
-		if e, ok := b.index.get(u); ok && e.until() > now {
-			continue
-		}
 		e, ok, err := b.nft.Element(core(), string(u.set()), u.element())
-		if errors.Is(err, nft.ErrNotExist) {
-			return nil // the table is gone, which writing will mend
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if ok {
+		case ok:
 			b.learn(u, e, now)
+		default:
+			b.index.remove(u)
 		}
 	}
 	return nil

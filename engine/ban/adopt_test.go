@@ -21,6 +21,8 @@ func TestTwoProcesses(t *testing.T) {
 			}
 		}
 		must(t, two.Unban(t.Context(), prefix(target)))
+		mustBan(t, one, ask(target, time.Hour))
+		must(t, two.Unban(t.Context(), prefix(target)))
 	}
 	if _, err := two.Ban(t.Context(), ask("2001:db8:0:1::5", time.Hour)); err != nil {
 		t.Errorf("the /64 is not banned any more: %v", err)

@@ -79,3 +79,13 @@ func (r Request) longest() time.Duration {
 
 // time returns how long the nth offence is banned for, counting from 1.
 func (r Request) time(n int) time.Duration { return r.Times[min(n, len(r.Times))-1] }
+
+// margin returns by how much more than last the nth offence has to be banned for to
+// be worth it. For a policy that is a tenth of the time, so that what comes in while the
+// target is banned does not extend the ban again and again.
+func (r Request) margin(nth int, last time.Duration) time.Duration {
+	if r.Origin == Manual {
+		return 0
+	}
+	return min(r.time(nth)/10, forever-last)
+}

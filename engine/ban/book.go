@@ -33,9 +33,9 @@ type Config struct {
 
 // A Book is the ban book. It is safe for concurrent use.
 //
-// Several processes may have a Book of the same kernel at once: Ban and whatever
-// lists or lifts bans ask the kernel what others did. Submit does so until Run has
-// adopted the bans that it found; from there on it is for one process alone.
+// Several processes may have a Book of the same kernel at once: Ban, and whatever
+// lists or lifts bans, ask the kernel what others did. Submit and Run do so until Run
+// has adopted the bans that it found, and are for one process alone from there on.
 type Book struct {
 	cfg    Config
 	nft    *nft.Client

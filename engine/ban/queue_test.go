@@ -155,6 +155,23 @@ func TestSetFull(t *testing.T) {
 	mustBan(t, b, ask("192.0.2.1", time.Hour))
 }
 
+// TestTooBig: what is too large for one transaction goes in several. In a user namespace the limit is some megabytes.
+func TestTooBig(t *testing.T) {
+	const n = 1 << 16
+	b := open(t, Config{})
+	long := note{by: "flood", why: strings.Repeat("x", 100), origin: Local}
+	var c change
+	for i := range n {
+		c.put = append(c.put, held{targetOf(host(i)), long, b.clock() + time.Hour})
+	}
+	must(t, b.writeBy(t.Context(), c, n))
+	count, err := b.size()
+	must(t, err)
+	if count != n || b.Stats().InForce[Kind{IPv4, Local}] != n {
+		t.Errorf("the kernel holds %d, want %d: %+v", count, n, b.Stats().InForce)
+	}
+}
+
 // TestRetry: a refusal that may pass is tried again for a while, and then reported.
 func TestRetry(t *testing.T) {
 	var failure error

@@ -99,22 +99,17 @@ func (b *Book) decide(r Request, now time.Duration, ask bool) decision {
 	}
 	d.full = held{t, note{by: r.By, why: r.Why, origin: r.Origin}, now + r.time(nth)}
 	d.put = d.full
-	least := there.until() // what the ban must outlast
-	if r.Origin == Local {
-		if b.trial != nil {
-			if now >= b.trial.deadline {
-				d.err = ErrTrialOver
-				return d
-			}
-			d.put.until = min(d.full.until, b.trial.deadline)
-			d.needless = banned && d.put.until <= there.until()
-			least = max(least, b.trial.bans[t].full.until)
+	last := there.until() // how long the target is banned anyway
+	if r.Origin == Local && b.trial != nil {
+		if now >= b.trial.deadline {
+			d.err = ErrTrialOver
+			return d
 		}
-		if banned {
-			least = min(least, forever-r.time(nth)) + r.time(nth)/10
-		}
+		d.put.until = min(d.full.until, b.trial.deadline)
+		d.needless = banned && d.put.until <= there.until()
+		last = max(last, b.trial.bans[t].full.until)
 	}
-	if banned && d.full.until <= least {
+	if banned && d.full.until <= last+r.margin(nth, last) {
 		d.full = held{holder, note{by: b.names.name(there.by), origin: originOf(there)}, there.until()}
 		d.err = fmt.Errorf("%s %w, %s", show(r.Target), ErrDuplicate, b.describe(d.full))
 		return d

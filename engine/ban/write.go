@@ -23,18 +23,25 @@ type change struct {
 	lift []target // lifted whether they are there or not
 }
 
-// maxChange is how many bans go into one transaction. The kernel takes some tens of thousands.
+// maxChange is how many bans go into one transaction. As root the kernel takes
+// more, in a user namespace it depends on net.core.wmem_max.
 const maxChange = 1 << 13
 
-// write makes a change in the kernel, and then in the book. A larger one than maxChange takes several transactions.
-// The caller holds b.mu.
-func (b *Book) write(ctx context.Context, c change) error {
+// write makes a change in the kernel, and then in the book, in several transactions
+// if it is too large for one. The caller holds b.mu.
+func (b *Book) write(ctx context.Context, c change) error { return b.writeBy(ctx, c, maxChange) }
+
+// writeBy is write with at most size bans in one transaction.
+func (b *Book) writeBy(ctx context.Context, c change, size int) error {
 	for len(c.put)+len(c.lift) > 0 {
-		put, lift := min(len(c.put), maxChange), 0
-		if put < maxChange {
-			lift = min(len(c.lift), maxChange-put)
+		put := min(len(c.put), size)
+		lift := min(len(c.lift), size-put)
+		err := b.writeOnce(ctx, change{c.put[:put], c.lift[:lift]})
+		if errors.Is(err, nft.ErrTooBig) && size > 1 {
+			size = (put + lift + 1) / 2
+			continue
 		}
-		if err := b.writeOnce(ctx, change{c.put[:put], c.lift[:lift]}); err != nil {
+		if err != nil {
 			return err
 		}
 		c.put, c.lift = c.put[put:], c.lift[lift:]
