@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -56,7 +57,9 @@ func optInt(L *lua.LState, arg, def int) int {
 
 func (s *State) baseFunctions() functions {
 	fns := functions{
+		"error":        s.raiseError,
 		"getmetatable": getmetatable,
+		"next":         s.next,
 		"pairs":        s.pairs,
 		"pcall":        s.pcall,
 		"rawget":       s.rawget,
@@ -83,6 +86,18 @@ func (s *State) print(L *lua.LState) int {
 		s.chargeBytes(b.Len())
 	}
 	s.cfg.Print(b.String())
+	return 0
+}
+
+// raiseError is error, with levels as Lua counts them; gopher-lua's 2 is its 1.
+func (s *State) raiseError(L *lua.LState) int {
+	value, level := L.CheckAny(1), optInt(L, 2, 1)
+	if text, ok := value.(lua.LString); ok && level > 0 {
+		if file, line, _ := functionAt(L, level); file != "" {
+			value = lua.LString(fmt.Sprintf("%s:%d: %s", file, line, text))
+		}
+	}
+	L.Error(value, 0)
 	return 0
 }
 
@@ -126,6 +141,19 @@ func (s *State) rawset(L *lua.LState) int {
 	L.RawSet(t, L.Get(2), L.CheckAny(3))
 	L.SetTop(1)
 	return 1
+}
+
+// next costs more than its call, because it may have to step over many keys that
+// were set to nil.
+func (s *State) next(L *lua.LState) int {
+	s.charge(8)
+	k, v := L.CheckTable(1).Next(L.Get(2))
+	L.Push(k)
+	if k == lua.LNil {
+		return 1
+	}
+	L.Push(v)
+	return 2
 }
 
 // pairs walks a copy of a sealed table, because Lua gets to see what it walks.

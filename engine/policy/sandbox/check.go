@@ -102,11 +102,12 @@ func (c *checker) constant(at ast.PositionHolder, value string) {
 	}
 }
 
-// number refuses what gopher-lua would read as nan or, silently, as octal.
+// number refuses what gopher-lua would read as nan or, silently, as octal. Its
+// scanner has dropped the first leading zero already.
 func (c *checker) number(n *ast.NumberExpr) {
 	c.constant(n, n.Value)
 	if len(n.Value) > 1 && n.Value[0] == '0' && '0' <= n.Value[1] && n.Value[1] <= '9' {
-		c.fail(n, "the number %s starts with 0 and would be read as octal", n.Value)
+		c.fail(n, "a number with leading zeros would be read as octal: %s", n.Value)
 	}
 	if _, err := strconv.ParseInt(n.Value, 0, 64); err != nil {
 		if _, err := strconv.ParseFloat(n.Value, 64); err != nil {

@@ -57,17 +57,14 @@ func (s *State) explainLua(err error) *Error {
 	if !ok {
 		return &Error{Msg: err.Error(), cause: err}
 	}
-	msg := message(api.Object)
+	msg := tidy(message(api.Object))
 	e := s.position(msg)
 	if s.raised != nil && msg == s.raised.Error() {
 		e = s.raised // it knows the column
 	}
-	e.Traceback = trimTraceback(api.StackTrace)
-	if len(s.loading) == 0 {
-		e.Traceback = strings.Replace(e.Traceback, "in main chunk", "in handler", 1)
-	}
+	e.Traceback = s.trace
 	if e.File == "" {
-		e.File, e.Line = s.firstFrame(e.Traceback)
+		e.File, e.Line = s.traceFile, s.traceLine
 	}
 	e.Msg = s.plainer(e)
 	return e
@@ -117,31 +114,4 @@ func (s *State) position(msg string) *Error {
 		}
 	}
 	return &Error{Msg: msg}
-}
-
-// firstFrame is the position of the innermost Lua function in a traceback.
-func (s *State) firstFrame(traceback string) (string, int) {
-	for line := range strings.Lines(traceback) {
-		if e := s.position(line); e.File != "" {
-			return e.File, e.Line
-		}
-	}
-	return "", 0
-}
-
-// trimTraceback drops the header, the indentation, gopher-lua's own last frame
-// and the functions that stand for operators.
-func trimTraceback(trace string) string {
-	var b strings.Builder
-	for line := range strings.Lines(trace) {
-		line = strings.TrimSpace(line)
-		switch line {
-		case "", "stack traceback:", "[G]: ?",
-			"[G]: in function '" + opConcat + "'", "[G]: in function '" + opAssign + "'", "[G]: in function '" + opKey + "'":
-		default:
-			b.WriteString(strings.TrimPrefix(line, "[G]: "))
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
 }

@@ -7,7 +7,7 @@ import (
 	"maps"
 )
 
-const maxFile = 64 << 20 // bytes of a data file
+const maxFiles = 128 << 20 // bytes of all files of a policy together
 
 // ReadFile reads a file of the policy's folder. The name is slash-separated and
 // relative to the folder. Each file is read once: later reads return the same
@@ -22,17 +22,18 @@ func (s *State) ReadFile(name string) ([]byte, error) {
 	if s.cfg.Files == nil {
 		return nil, fmt.Errorf("read %s: %w", name, fs.ErrNotExist)
 	}
-	data, err := readRegular(s.cfg.Files, name)
+	data, err := readRegular(s.cfg.Files, name, maxFiles-s.read)
 	if err != nil {
 		return nil, err
 	}
 	s.files[name] = data
+	s.read += len(data)
 	return data, nil
 }
 
 // readRegular refuses what is not a regular file before opening it, because
 // opening a named pipe waits for a writer.
-func readRegular(files fs.FS, name string) ([]byte, error) {
+func readRegular(files fs.FS, name string, limit int) ([]byte, error) {
 	info, err := fs.Stat(files, name)
 	if err != nil {
 		return nil, err
@@ -45,12 +46,12 @@ func readRegular(files fs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
+	if len(data) > limit {
+		return nil, fmt.Errorf("read %s: the files of a policy are larger than %d MiB together", name, maxFiles>>20)
 	}
 	return data, nil
 }

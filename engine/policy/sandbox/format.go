@@ -82,13 +82,9 @@ func formatValue(L *lua.LState, spec string, verb byte, arg int) string {
 }
 
 func formatFloat(spec string, verb byte, v float64) string {
-	switch {
-	case math.IsInf(v, 1):
-		return pad(spec, "inf")
-	case math.IsInf(v, -1):
-		return pad(spec, "-inf")
-	case math.IsNaN(v):
-		return pad(spec, "nan")
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		width, _, _ := strings.Cut(spec, ".")
+		return pad(width, strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(v, 'g', -1, 64), "+")))
 	}
 	if !strings.Contains(spec, ".") {
 		spec += ".6" // C's default; Go's would be as many digits as needed

@@ -21,7 +21,7 @@ func (s *State) openLibraries() {
 	globals := L.NewTable()
 	L.G.Global, L.Env = globals, globals
 
-	keep(globals, original, "assert", "error", "ipairs", "next", "rawequal", "select",
+	keep(globals, original, "assert", "ipairs", "rawequal", "select",
 		"tonumber", "tostring", "type", "_VERSION")
 	s.add(globals, s.baseFunctions())
 	s.add(globals, s.operators())

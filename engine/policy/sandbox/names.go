@@ -30,6 +30,7 @@ var removed = map[string]string{
 	"table.getn":     "use #t",
 	"table.foreach":  "use for ... in pairs(t)",
 	"table.foreachi": "use for ... in ipairs(t)",
+	"table.maxn":     "use #t",
 	"table.unpack":   "use unpack(t)",
 	"math.mod":       "use the operator %",
 }

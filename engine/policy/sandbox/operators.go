@@ -87,11 +87,11 @@ func (s *State) assign(L *lua.LState) int {
 }
 
 // key passes a key of a table constructor on. It cannot see the table, so it
-// charges the key as if the table were empty, at a lower rate because several
+// charges the key as if the table were empty, at half the rate because several
 // large keys fill the same array.
 func (s *State) key(L *lua.LState) int {
 	if n, ok := L.Get(1).(lua.LNumber); ok && n > denseKeys && n < lua.LNumber(lua.MaxArrayIndex) {
-		s.charge(int(n) / 64)
+		s.charge(int(n) / 8)
 	}
 	return 1
 }

@@ -70,7 +70,7 @@ func (s *State) expand(L *lua.LState, template string, captures []pattern.Captur
 			continue
 		}
 		if i++; i == len(template) {
-			L.RaiseError("the replacement ends with '%%'")
+			L.RaiseError("%s", "the replacement ends with '%'")
 		}
 		c = template[i]
 		switch n := int(c) - '0'; {

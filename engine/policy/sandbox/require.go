@@ -49,7 +49,7 @@ func (s *State) require(L *lua.LState) int {
 
 func (s *State) loadModule(L *lua.LState, name string) *lua.LFunction {
 	file := strings.ReplaceAll(name, ".", "/") + ".lua"
-	if strings.Contains(name, "/") || !fs.ValidPath(file) || len(name) > 200 {
+	if strings.Contains(name, "/") || slices.Contains(strings.Split(name, "."), "") || !fs.ValidPath(file) || len(name) > 200 {
 		L.RaiseError("bad module name %q: it is NAME for the file NAME.lua of the policy's folder, with dots between folders", name)
 	}
 	src, err := s.ReadFile(file)

@@ -24,8 +24,8 @@ type Config struct {
 	// budget cannot see. Defaults: 30 s and 1 s.
 	LoadDeadline, CallDeadline time.Duration
 
-	// HeapLimit bounds the Go heap of the whole process, in bytes and with
-	// garbage not yet collected, while a policy runs. Default: 512 MiB.
+	// HeapLimit bounds the live Go heap of the whole process, in bytes, while a
+	// policy runs; near it the garbage is collected often. Default: 512 MiB.
 	HeapLimit uint64
 
 	// Print receives what a policy prints, one text per call, without a newline.
@@ -64,10 +64,15 @@ type State struct {
 	current *lua.LState // the stack that runs now
 	nested  int         // protected calls that run now, one inside the other
 
+	onCaught, onTraced *lua.LFunction // handlers of errors
+	trace, traceFile   string         // of the last error that ended a call
+	traceLine          int
+
 	provided map[string]lua.LValue
 	modules  map[string]lua.LValue // files that ran, by module name
 	loading  []string              // modules that run now, the entry first; empty after the load
 	files    map[string][]byte
+	read     int                           // bytes in files
 	chunks   map[string]*lua.FunctionProto // code by file; nil if it could not be compiled
 	sealed   map[*lua.LTable]*lua.LTable   // views and what they show
 	raised   *Error                        // the last error of a file, as it went into Lua
@@ -100,6 +105,7 @@ func New(cfg Config) *State {
 	s.openLibraries()
 	s.lua.SetContext(s.meter)
 	s.current = s.lua
+	s.onCaught, s.onTraced = s.lua.NewFunction(s.caught), s.lua.NewFunction(s.traced)
 	return s
 }
 
@@ -110,10 +116,15 @@ func New(cfg Config) *State {
 func (s *State) L() *lua.LState { return s.lua }
 
 // Close frees the state. No other method may be called after it.
-func (s *State) Close() { s.lua.Close() }
+func (s *State) Close() {
+	if !s.lua.IsClosed() {
+		s.lua.Close()
+	}
+}
 
 // Run loads and runs the entry file of a policy, a slash-separated name in its
-// folder, under the load budget. The error is an *Error.
+// folder, under the load budget; a Run inside a running one spends the outer
+// budget. The error is an *Error.
 func (s *State) Run(entry string) error {
 	src, err := s.ReadFile(entry)
 	if err != nil {
@@ -123,9 +134,11 @@ func (s *State) Run(entry string) error {
 	if err != nil {
 		return err
 	}
-	s.loading = []string{moduleName(entry)}
-	defer func() { s.loading = nil }()
-	s.meter.arm(s.cfg.LoadBudget, s.cfg.LoadDeadline)
+	s.loading = append(s.loading, moduleName(entry))
+	defer func() { s.loading = s.loading[:len(s.loading)-1] }()
+	if s.nested == 0 {
+		s.meter.arm(s.cfg.LoadBudget, s.cfg.LoadDeadline)
+	}
 	_, err = s.call(fn, 0, nil)
 	return err
 }
@@ -135,10 +148,9 @@ func (s *State) Run(entry string) error {
 // module function, spends the budget of the outer one. The error is an *Error.
 // A call without results allocates nothing of its own.
 func (s *State) Call(fn *lua.LFunction, nret int, args ...lua.LValue) ([]lua.LValue, error) {
-	if s.nested > 0 {
-		return s.call(fn, nret, args)
+	if s.nested == 0 {
+		s.meter.arm(s.cfg.CallBudget, s.cfg.CallDeadline)
 	}
-	s.meter.arm(s.cfg.CallBudget, s.cfg.CallDeadline)
 	return s.call(fn, nret, args)
 }
 
@@ -151,7 +163,8 @@ func (s *State) call(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.
 	for _, a := range args {
 		st.Push(a)
 	}
-	err = s.protected(st, len(args), nret)
+	s.trace, s.traceFile, s.traceLine = "", "", 0
+	err = s.protected(st, len(args), nret, s.onTraced)
 	if n := st.GetTop(); err == nil && n > 0 {
 		ret = make([]lua.LValue, n)
 		for i := range ret {
@@ -170,17 +183,26 @@ func (s *State) call(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.
 // on the way are skipped. Beyond the outermost function it is that one's; without
 // any Lua function, it is "" and 0.
 func (s *State) Where(level int) (file string, line int) {
-	for l := level; ; l++ {
-		frame, ok := s.current.GetStack(l)
-		if !ok {
-			break
-		}
-		if _, err := s.current.GetInfo("Sl", frame, lua.LNil); err == nil && frame.Source != "" {
-			return frame.Source, frame.CurrentLine
+	for l, found := level, true; found; l++ {
+		if file, line, found = functionAt(s.current, l); file != "" {
+			return file, line
 		}
 	}
 	if level > 0 {
 		return s.Where(level - 1)
 	}
 	return "", 0
+}
+
+// functionAt is where the function at a level of a stack is now; a Go function
+// is nowhere.
+func functionAt(L *lua.LState, level int) (file string, line int, found bool) {
+	frame, found := L.GetStack(level)
+	if !found {
+		return "", 0, false
+	}
+	if _, err := L.GetInfo("Sl", frame, lua.LNil); err != nil || frame.Source == "" {
+		return "", 0, true
+	}
+	return frame.Source, frame.CurrentLine, true
 }

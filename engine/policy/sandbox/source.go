@@ -85,5 +85,9 @@ func compileError(name string, err error) *Error {
 	if !ok {
 		return &Error{File: name, Msg: err.Error()}
 	}
-	return &Error{File: name, Line: c.Line, Msg: c.Message}
+	msg := c.Message
+	if strings.Contains(msg, "too many local variables") {
+		msg = "too many local variables in one function (at most about 200): put them into tables or functions"
+	}
+	return &Error{File: name, Line: c.Line, Msg: msg}
 }

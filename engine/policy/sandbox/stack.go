@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -31,27 +32,27 @@ func (s *State) stack() *lua.LState {
 }
 
 // protected calls the function that was pushed on a stack with nargs arguments
-// behind it, and leaves nret results there.
-func (s *State) protected(st *lua.LState, nargs, nret int) (err error) {
+// behind it, and leaves nret results there. An error passes through the handler.
+func (s *State) protected(st *lua.LState, nargs, nret int, handler *lua.LFunction) (err error) {
 	outer := s.current
 	s.current = st
 	s.nested++
 	defer func() {
 		s.current = outer
 		s.nested--
-		// PCall recovers every panic but its own: it has one when the stack is
-		// so broken that the traceback cannot be made.
+		// PCall recovers every panic but its own: it has one when there is no
+		// room for the handler.
 		if r := recover(); r != nil {
 			err = &lua.ApiError{Type: lua.ApiErrorPanic, Object: lua.LString(fmt.Sprint(r))}
 		}
 	}()
-	return st.PCall(nargs, nret, nil)
+	return st.PCall(nargs, nret, handler)
 }
 
 // done takes a stack back after a call that ended with err.
 func (s *State) done(st *lua.LState, err error) {
 	if api, ok := err.(*lua.ApiError); ok && api.Type == lua.ApiErrorPanic {
-		return // its open upvalues were not closed
+		return
 	}
 	if len(s.idle) < idleStacks {
 		st.SetTop(0)
@@ -70,7 +71,7 @@ func (s *State) try(L *lua.LState, fn lua.LValue, args ...lua.LValue) int {
 	for _, a := range args {
 		st.Push(a)
 	}
-	err := s.protected(st, len(args), lua.MultRet)
+	err := s.protected(st, len(args), lua.MultRet, s.onCaught)
 	defer s.done(st, err)
 	if s.meter.err != nil {
 		L.RaiseError("%s", s.meter.err.Error())
@@ -89,10 +90,21 @@ func (s *State) try(L *lua.LState, fn lua.LValue, args ...lua.LValue) int {
 }
 
 func errorValue(err error) lua.LValue {
-	if api, ok := err.(*lua.ApiError); ok {
-		return api.Object
+	api, ok := err.(*lua.ApiError)
+	if !ok {
+		return lua.LString(err.Error())
 	}
-	return lua.LString(err.Error())
+	if msg, ok := api.Object.(lua.LString); ok {
+		return lua.LString(tidy(string(msg)))
+	}
+	return api.Object
+}
+
+// tidy corrects what gopher-lua says of a function that Lua did not call: it has
+// no position, and no name.
+func tidy(msg string) string {
+	msg = strings.TrimPrefix(msg, " ")
+	return strings.Replace(msg, " to main chunk (", " to ? (", 1)
 }
 
 func (s *State) pcall(L *lua.LState) int {

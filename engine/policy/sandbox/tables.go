@@ -11,7 +11,6 @@ func (s *State) tableFunctions() functions {
 	return functions{
 		"concat": s.tableConcat,
 		"insert": s.tableInsert,
-		"maxn":   s.tableMaxn,
 		"remove": s.tableRemove,
 		"sort":   s.tableSort,
 	}
@@ -72,18 +71,6 @@ func (s *State) tableRemove(L *lua.LState) int {
 	}
 	s.charge((n - pos) / 16)
 	L.Push(t.Remove(pos))
-	return 1
-}
-
-func (s *State) tableMaxn(L *lua.LState) int {
-	t, most := L.CheckTable(1), lua.LNumber(0)
-	t.ForEach(func(k, _ lua.LValue) {
-		s.charge(1)
-		if n, ok := k.(lua.LNumber); ok {
-			most = max(most, n)
-		}
-	})
-	L.Push(most)
 	return 1
 }
 
