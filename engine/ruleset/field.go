@@ -221,7 +221,7 @@ func (r Rate) over() string { return strings.Replace(r.String(), "rate ", "rate 
 // with PerSource, those of each source address (of each prefix of Bits4 or
 // Bits6 bits, where these are not 0).
 //
-// A limit counts what reaches it, so it is rendered behind all other fields.
+// A limit counts what reaches it, so it is rendered behind all other conditions.
 type Limit struct {
 	Rate         Rate
 	Over         bool

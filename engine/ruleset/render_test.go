@@ -67,6 +67,7 @@ func everything(t testing.TB) *Ruleset {
 		rule("ping", []Field{ICMP{V4: []uint8{8}, V6: []uint8{128}}, Limit{Rate: Rate{Packets: 10, Unit: "second"}}}, accept),
 		rule("icmp", []Field{ICMP{}, Limit{Rate: Rate{Packets: 10, Unit: "second"}, Over: true}}, drop),
 		rule("web", []Field{Ports{Proto: "tcp", Dir: Dst, Ranges: []PortRange{{443, 443}}}, Limit{Rate: Rate{Packets: 200, Unit: "second", Burst: 50}, PerSource: true, Bits4: 24, Bits6: 64}}, accept),
+		rule("slow text", []Field{Limit{Rate: Rate{Packets: 3, Unit: "minute"}}}, Text("tcp dport 7"), Log{closed}, accept),
 		rule("odd", nil, Text("tcp flags & (fin|syn) == (fin|syn)"), drop),
 		rule("text set", nil, Text("ip6 saddr @admins"), Text("tcp dport @mail"), Verdict{Kind: "reject", With: "tcp reset"}),
 		rule("syn", []Field{TCPFlags{Set: 0x02, Mask: 0x17}}, Log{closed}, drop),

@@ -12,6 +12,9 @@ import (
 //
 // A rule that must do something to only some of its packets on the way to its
 // verdict (log at a rate, trap all but the spared) does so in a chain of its own.
+//
+// A limit counts what reaches it, so it stands behind the fields and behind the
+// nft text that the items begin with, which is taken for conditions as well.
 func (w *writer) rule(c *Chain, r *Rule, index int) {
 	matches := w.matches(r)
 	items, branch := r.divide()
@@ -20,21 +23,27 @@ func (w *writer) rule(c *Chain, r *Rule, index int) {
 	if len(branch) > 0 {
 		verdict = "jump " + w.branch(c, r, branch, index)
 	}
-	for _, m := range matches {
-		parts := []string{m.text, limit[m.family]}
-		for _, i := range items {
-			if v, ok := i.(Verdict); ok {
-				verdict = v.String()
-				continue
-			}
-			statement := w.statement(c, r, i)
-			if _, ok := i.(Text); ok {
-				if before, end := divideText(statement); end != "" {
-					statement, verdict = before, end
-				}
-			}
-			parts = append(parts, statement)
+	var conditions, statements []string
+	for _, i := range items {
+		if v, ok := i.(Verdict); ok {
+			verdict = v.String()
+			continue
 		}
+		statement := w.statement(c, r, i)
+		_, isText := i.(Text)
+		if isText {
+			if before, end := divideText(statement); end != "" {
+				statement, verdict = before, end
+			}
+		}
+		if isText && len(statements) == 0 {
+			conditions = append(conditions, statement)
+		} else {
+			statements = append(statements, statement)
+		}
+	}
+	for _, m := range matches {
+		parts := slices.Concat([]string{m.text}, conditions, []string{limit[m.family]}, statements)
 		w.at(r.Pos, "\t\t%s", join(append(parts, "counter", verdict, "comment "+quote(r.Name))))
 	}
 }
