@@ -91,12 +91,14 @@ func (p *play) lockOut(ctx context.Context) error {
 		return err
 	}
 	s.fact("the kernel's deadline", "%s", end.Format("15:04:05.000"))
+	resumed := make(chan time.Time, 1)
+	go func() { resumed <- session.resumes(end.Add(patience)) }()
 	back, err := p.waitForKernel(ctx, end)
 	if err != nil {
 		return err
 	}
-	resumed, err := session.resumes(patience)
-	r.OpenCarriesData, r.OpenMS = err == nil, 1000*resumed.Sub(end).Seconds()
+	at := <-resumed
+	r.OpenCarriesData, r.OpenMS = !at.IsZero(), 1000*max(0, at.Sub(end).Seconds())
 	r.Seconds = back.Open.Sub(applied).Seconds()
 	r.LateMS, r.ClosedMS = 1000*back.Open.Sub(end).Seconds(), 1000*back.Closed.Sub(end).Seconds()
 	s.fact("first new connection", "%s, %s after it", back.Open.Format("15:04:05.000"), milliseconds(r.LateMS))

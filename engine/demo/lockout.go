@@ -85,12 +85,15 @@ func (s session) stalls() bool {
 	return echoOver(s, 300*time.Millisecond) != nil
 }
 
-// resumes waits until the line that stalled has come back and returns when. How
-// soon after the way is free depends on when TCP next repeats it.
-func (s session) resumes(limit time.Duration) (time.Time, error) {
-	if err := s.SetDeadline(time.Now().Add(limit)); err != nil {
-		return time.Time{}, err
+// resumes waits until the line that stalled has come back and returns when, or
+// the zero time if it has not before the limit. How soon it comes back depends on
+// when TCP next repeats it.
+func (s session) resumes(limit time.Time) time.Time {
+	if s.SetDeadline(limit) != nil {
+		return time.Time{}
 	}
-	_, err := io.ReadFull(s, make([]byte, len(line)))
-	return time.Now(), err
+	if _, err := io.ReadFull(s, make([]byte, len(line))); err != nil {
+		return time.Time{}
+	}
+	return time.Now()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,16 +15,19 @@ import (
 
 const (
 	probeEvery    = 2 * time.Millisecond
-	probePatience = 50 * time.Millisecond // far less than TCP's second until it repeats a lost packet
+	probePatience = 900 * time.Millisecond // less than TCP's second until it repeats a lost packet
+	probeGrace    = 200 * time.Millisecond // for answers that overtook others on a busy machine
 )
 
 // opening is when a way that was closed opened: after Closed, when the last
-// attempt that was not answered began, and before Open, when the one after it had
-// been answered. On a busy machine they lie apart. Where every attempt was
-// answered, Closed is when the first began: it may have been open for long.
+// attempt that was not answered began, and before Open, when the first answer had
+// come. On a busy machine they lie apart. Where every attempt was answered, Closed
+// is when the first began: it may have been open for long.
 type opening struct{ Closed, Open time.Time }
 
-// attempt is a connection that is being made.
+// attempts are connections that are being made, in the order in which they began.
+type attempts []attempt
+
 type attempt struct {
 	fd    int
 	began time.Time
@@ -33,12 +37,8 @@ type attempt struct {
 // until one is answered.
 func awaitOpening(ctx context.Context, from *netns.Namespace, addr netip.AddrPort) (o opening, err error) {
 	err = from.Do(func() error {
-		var tries []attempt
-		defer func() {
-			for _, a := range tries {
-				unix.Close(a.fd)
-			}
-		}()
+		var tries attempts
+		defer func() { tries.close() }()
 		for ctx.Err() == nil {
 			a, err := connect(addr)
 			if err != nil {
@@ -46,20 +46,34 @@ func awaitOpening(ctx context.Context, from *netns.Namespace, addr netip.AddrPor
 			}
 			tries = append(tries, a)
 			time.Sleep(probeEvery)
-			for i, a := range tries {
-				if _, err := unix.Getpeername(a.fd); err == nil { // it has a peer once it is connected
-					o = opening{tries[max(0, i-1)].began, time.Now()}
-					return nil
-				}
+			if tries.answered() >= 0 {
+				o.Open = time.Now()
+				time.Sleep(probeGrace)
+				o.Closed = tries[max(0, tries.answered()-1)].began
+				return nil
 			}
-			if len(tries) > 1 && time.Since(tries[0].began) > probePatience {
-				unix.Close(tries[0].fd)
+			if time.Since(tries[0].began) > probePatience {
+				tries[:1].close()
 				tries = tries[1:]
 			}
 		}
 		return fmt.Errorf("%s is still out of reach: %w", addr, ctx.Err())
 	})
 	return o, err
+}
+
+// answered is the place of the first attempt that was answered, or -1.
+func (list attempts) answered() int {
+	return slices.IndexFunc(list, func(a attempt) bool {
+		_, err := unix.Getpeername(a.fd) // it has a peer once it is connected
+		return err == nil
+	})
+}
+
+func (list attempts) close() {
+	for _, a := range list {
+		unix.Close(a.fd)
+	}
 }
 
 // connect begins to make a connection and does not wait for it.
