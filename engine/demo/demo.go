@@ -36,7 +36,7 @@ func Run(ctx context.Context, out, errOut io.Writer, inside ...string) (Report, 
 	}
 	folder, err := os.MkdirTemp("", "moonlatch-demo-")
 	if err != nil {
-		return Report{}, fmt.Errorf("demo: %w", err)
+		return Report{}, fmt.Errorf("demo: make a folder for temporary files (set TMPDIR to where you may): %w", err)
 	}
 	defer os.RemoveAll(folder)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("this machine is too busy: it took longer than %s", limit))
