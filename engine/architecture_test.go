@@ -31,8 +31,12 @@ var mayImport = map[string][]string{
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
 		"engine/packet", "engine/policy", "engine/ruleset", "nflog",
 	},
-	"engine/demo":   {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
-	"metrics":       {"engine", "engine/ban", "engine/detect"},
+	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
+	"metrics":     {"engine", "engine/ban", "engine/detect"},
+	"cmd/moonlatch-bench": {
+		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
+		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
+	},
 	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "metrics", "nflog", "scripts"},
 }
 
