@@ -4,7 +4,8 @@
 #   make test    every test, those of the kernel in private namespaces
 #   make build   bin/moonlatch, static
 #   make lint    gofmt, go vet, staticcheck, go mod tidy
-#   make bench   the Go benchmarks, with allocations
+#   make bench   what it costs, beside what it is compared with (docs/benchmarks.md)
+#   make microbench   the Go benchmarks, with allocations
 
 GO      ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -12,7 +13,7 @@ COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 STAMP   := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(COMMIT)
 
-.PHONY: build demo test race lint bench clean
+.PHONY: build demo test race lint bench microbench clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch ./cmd/moonlatch
@@ -35,7 +36,12 @@ lint:
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
-bench:
+bench: build
+	@.ci/tools nft
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch-bench ./cmd/moonlatch-bench
+	@bin/moonlatch-bench -output bench.json
+
+microbench:
 	@.ci/tools nft
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 

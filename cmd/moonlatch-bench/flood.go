@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"moonlatch/engine/nft"
+)
+
+func floodRows() []row {
+	return []row{
+		{ID: "flood.memory", What: "flood of 1,000,000 sources: daemon's peak memory", Unit: megabytes, Max: most(100)},
+		{ID: "flood.ban", What: "  … a scanner in it: deciding packet → banned", Unit: milliseconds, Max: most(100)},
+		{ID: "flood.whole", What: "  … its 11th probe sent → banned", Unit: milliseconds},
+		{ID: "flood.logged", What: "  … packets logged", Unit: perSecond},
+		{ID: "flood.received", What: "  … of them received by the daemon", Unit: percent},
+		{ID: "flood.cpu", What: "  … daemon's CPU per event received", Unit: nanoseconds},
+	}
+}
+
+const (
+	floodRate    = 250_000.0 // packets per second, if the machine can
+	floodBase    = 10<<24 | 1<<22
+	scannerBase  = 10<<24 | 1<<21
+	scannerEvery = 20 * time.Millisecond
+	scannerLimit = 2 * time.Second
+)
+
+// measureFlood sends packets of ever new sources as fast as it can, and lets
+// slow scanners hide among them, one at a time.
+func measureFlood(ctx context.Context, b *bench) error {
+	w, err := newWire()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	daemon, err := b.guard(ctx)
+	if err != nil {
+		return err
+	}
+	defer daemon.kill()
+	witness, err := newWitness(ctx)
+	if err != nil {
+		return err
+	}
+	defer witness.close()
+	pid := daemon.daemon.Process.Pid
+	before, err := readMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	cpu, err := processTime(pid)
+	if err != nil {
+		return err
+	}
+	f := &flood{wire: w, spoofed: uint32(b.size.spoofed)}
+	flooding, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- f.run(flooding) }()
+	start := time.Now()
+	took, whole, missed, scanErr := f.scanners(ctx, witness.nft, b.size.scanners)
+	if left := b.size.flood - time.Since(start); left > 0 && scanErr == nil {
+		time.Sleep(left)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		return err
+	}
+	lasted := time.Since(start)
+	if scanErr != nil {
+		return scanErr
+	}
+	time.Sleep(200 * time.Millisecond) // the daemon reads what is left
+	after, err := readMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	cpuAfter, err := processTime(pid)
+	if err != nil {
+		return err
+	}
+	mem, err := memoryOf(pid)
+	if err != nil {
+		return err
+	}
+	logged, err := witness.passed()
+	if err != nil {
+		return err
+	}
+	b.find("flood.memory", finding{Measured: mem.peak})
+	b.find("flood.logged", finding{
+		Measured: float64(logged) / lasted.Seconds(),
+		Note:     fmt.Sprintf("of %.0f sent; the others did not come as far as the rules", float64(f.sent.Load())/lasted.Seconds()),
+	})
+	f.tell(b, float64(logged), before, after, (cpuAfter - cpu).Seconds(), lasted)
+	if len(took) > 0 {
+		note := fmt.Sprintf("the slowest of %d", len(took))
+		if missed > 0 {
+			note += fmt.Sprintf("; %d more were not banned within %s", missed, scannerLimit)
+		}
+		b.find("flood.ban", finding{Measured: quantile(took, 1), Samples: len(took), Note: note})
+		b.find("flood.whole", finding{Measured: quantile(whole, 1), Samples: len(whole), Note: fmt.Sprintf("median %.1f ms, a probe every %s", median(whole), scannerEvery)})
+	}
+	return nil
+}
+
+// tell notes what became of the packets.
+func (f *flood) tell(b *bench, logged float64, before, after metrics, cpu float64, lasted time.Duration) {
+	grown := func(name, value string) float64 { return after.sum(name, value) - before.sum(name, value) }
+	received := grown("nflog_events_total", "")
+	b.find("flood.received", finding{
+		Measured: 100 * received / logged,
+		Note: fmt.Sprintf("lost: %.0f for want of room in the kernel's buffer, %.0f undecoded, %.0f at the policy's queue",
+			grown("nflog_lost_events_total", "kernel"), grown("nflog_lost_events_total", "decode"), grown("nflog_lost_events_total", "queue")),
+	})
+	b.find("flood.cpu", finding{Measured: 1e9 * cpu / received, Note: fmt.Sprintf("%.0f%% of a CPU", 100*cpu/lasted.Seconds())})
+}
+
+// flood is one sender of all packets: those of the spoofed sources and those of a scanner.
+type flood struct {
+	wire    *wire
+	spoofed uint32
+	sent    atomic.Uint64
+	scanner atomic.Uint32             // who scans now, 0 for nobody
+	decided atomic.Pointer[time.Time] // when its deciding probe was sent
+}
+
+// run floods until ctx ends.
+func (f *flood) run(ctx context.Context) error {
+	const burst = 32
+	var at uint32
+	var next time.Time
+	var scanning uint32
+	probes := 0
+	// A year of it: ctx ends it.
+	err := paced(1<<40, floodRate/burst, func(int) error {
+		for range burst {
+			at++
+			source := floodBase + uint32(uint64(at)*7919%uint64(f.spoofed)) // every source once before any comes again
+			if err := f.wire.syn(source, uint16(10_000+at%40_000)); err != nil {
+				return err
+			}
+		}
+		f.sent.Add(burst)
+		if who := f.scanner.Load(); who != scanning {
+			scanning, probes, next = who, 0, time.Now()
+		}
+		if now := time.Now(); scanning != 0 && !now.Before(next) {
+			next = now.Add(scannerEvery)
+			probes++
+			if err := f.wire.syn(scanning, uint16(1000+probes)); err != nil {
+				return err
+			}
+			f.sent.Add(1)
+			if probes == deciding {
+				f.decided.Store(&now)
+			}
+		}
+		return ctx.Err()
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// scanners has one scanner after another scan until it is banned. It returns, in
+// milliseconds, how long the daemon took from the deciding packet that it saw,
+// and how long it was since the packet that would have decided, had none been lost.
+func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) (took, whole []float64, missed int, err error) {
+	m, err := readMetrics(ctx)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	for i := range n {
+		f.decided.Store(nil)
+		who := scannerBase + uint32(i)
+		f.scanner.Store(who)
+		banned, ok, err := awaitElement(ctx, c, who)
+		f.scanner.Store(0)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		if !ok {
+			missed++
+			continue
+		}
+		next, err := awaitBan(ctx, m)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		took = append(took, ms(banTime(m, next)))
+		if at := f.decided.Load(); at != nil {
+			whole = append(whole, ms(banned.Sub(*at)))
+		}
+		m = next
+	}
+	return took, whole, missed, nil
+}
+
+// awaitElement waits until the kernel holds a ban of the address.
+func awaitElement(ctx context.Context, c *nft.Client, who uint32) (at time.Time, ok bool, err error) {
+	host := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(who >> 24), byte(who >> 16), byte(who >> 8), byte(who)}), 32)
+	for start := time.Now(); time.Since(start) < scannerLimit && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		_, ok, err = c.Element(nft.Table{Family: nft.Inet, Name: coreTable}, hostBans, host)
+		if err != nil || ok {
+			return time.Now(), ok, err
+		}
+	}
+	return time.Time{}, false, ctx.Err()
+}
