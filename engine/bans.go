@@ -21,6 +21,9 @@ func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban
 	if err != nil {
 		return control.Ban{}, &control.Error{Code: control.BadRequest, Message: err.Error()}
 	}
+	if err := f.bans.Protect(ctx, protectHost, hostAddresses()); err != nil {
+		return control.Ban{}, explain(err)
+	}
 	b, err := f.bans.Ban(ctx, ban.Request{
 		Target: target, Times: []time.Duration{req.For}, Why: req.Why, By: "manual", Origin: ban.Manual,
 	})

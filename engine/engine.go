@@ -30,6 +30,13 @@ const DefaultConfirm = time.Minute
 // kernelTimeout bounds one transaction: 100,000 rules take nft some five seconds.
 const kernelTimeout = time.Minute
 
+// Who protects addresses from bans.
+const (
+	protectHost    = "this host"
+	protectPolicy  = "the policy"
+	protectSession = "your session"
+)
+
 // Config says where a Firewall works.
 type Config struct {
 	State   string // the state directory
@@ -173,18 +180,13 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	if err != nil {
 		return applied, err
 	}
-	err = errors.Join(
-		f.bans.Protect(ctx, "host", host),
-		f.bans.Protect(ctx, "policy", p.Protected()),
-		f.bans.Protect(ctx, "session", spare),
-	)
-	if err != nil {
-		return applied, fmt.Errorf("generation %d is on trial, but its protected addresses are not all protected from bans: %w", g.Number, err)
-	}
 	for _, w := range p.Warnings() {
 		applied.Warnings = append(applied.Warnings, w.Error())
 	}
 	applied.APIVersion, applied.Generation, applied.Left = control.Version, *describe(&g), g.Confirm.Seconds()
+	if s, err := f.generations.State(); err == nil && s.Confirmed == nil {
+		applied.Generation.Fallback = string(generation.FallbackOpen) // there is nothing else to fall back to
+	}
 	return applied, nil
 }
 
@@ -293,6 +295,11 @@ func (f *Firewall) Reset(ctx context.Context) (control.ResetResult, error) {
 		return out, explain(err)
 	}
 	out.Generations = numbers
+	for _, owner := range []string{ban.Kernel, protectHost, protectPolicy, protectSession} {
+		if err := f.bans.Protect(ctx, owner, nil); err != nil {
+			return out, explain(err)
+		}
+	}
 	if out.Bans, err = f.bans.UnbanAll(ctx); err != nil {
 		return out, explain(err)
 	}

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/policy"
@@ -129,8 +131,14 @@ func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
 	return rt, err
 }
 
+// protect protects what a policy and this host need, and nothing that an
+// earlier policy or another process protected.
 func (d *Daemon) protect(ctx context.Context, p *policy.Policy) error {
-	return d.bans.Protect(ctx, "policy", p.Protected())
+	return errors.Join(
+		d.bans.Protect(ctx, protectHost, hostAddresses()),
+		d.bans.Protect(ctx, protectPolicy, p.Protected()),
+		d.bans.Protect(ctx, ban.Kernel, nil),
+	)
 }
 
 // activate makes rt, or nothing, the policy that packets meet from now on. The
@@ -165,7 +173,7 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 	}
 	rt.generation = applied.Generation.Number
 	applied.Daemon = true
-	if err := d.tryPolicy(ctx, rt); err != nil {
+	if err := d.tryPolicy(ctx, rt, req); err != nil {
 		return applied, explain(err)
 	}
 	d.log.Info("generation on trial", "generation", rt.generation, "policy", req.Entry, "by", req.By, "seconds", applied.Left)
@@ -174,7 +182,14 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 
 // tryPolicy runs the policy of a generation that has just been put on trial.
 // The confirmed generation's waits for the trial's end, with all its state.
-func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime) error {
+func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime, req control.ApplyRequest) error {
+	spare, err := parseAddresses(req.Spare)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.bans.Protect(ctx, protectSession, spare), d.protect(ctx, rt.policy)); err != nil {
+		return err
+	}
 	s, err := d.generations.State()
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func (a *app) apply(c *cobra.Command, path string, confirm time.Duration) error 
 		}
 		w.linef("generation %d (%s) is in force on trial for %s", applied.Generation.Number, applied.Generation.Policy, seconds(applied.Left))
 		w.linef("confirm it, best from a new connection:  moonlatch confirm")
-		w.linef("otherwise %s at %s, whatever happens to this machine's processes", fallbackText(applied.Generation.Fallback),
+		w.linef("otherwise %s at %s, even with every process dead", fallbackText(applied.Generation.Fallback),
 			time.Now().Add(time.Duration(applied.Left*float64(time.Second))).Format("15:04:05"))
 		if !applied.Daemon {
 			w.linef("no daemon is running: the rules are in force, but detectors, handlers and timers are not (moonlatch run)")
@@ -70,7 +70,7 @@ func (a *app) apply(c *cobra.Command, path string, confirm time.Duration) error 
 
 func fallbackText(fallback string) string {
 	if fallback == "open" {
-		return "everything is let through"
+		return "everything passes again"
 	}
 	return "the generation confirmed last is back"
 }

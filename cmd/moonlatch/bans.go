@@ -55,7 +55,7 @@ func (a *app) unbanCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(r, func(w *writer) { w.linef("%d bans lifted", r.Lifted) })
+			return a.print(r, func(w *writer) { w.linef("%s lifted", count(r.Lifted, "ban")) })
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "lift every ban")

@@ -57,7 +57,7 @@ func (a *app) check(ctx context.Context, path string, show bool) error {
 		if show {
 			w.linef("%s", r.Ruleset)
 		}
-		w.linef("%s is good: %d chains and %d rules load into the kernel", r.Policy, r.Chains, r.Rules)
+		w.linef("%s is good: the kernel takes its %s in %s", r.Policy, count(r.Rules, "rule"), count(r.Chains, "chain"))
 	})
 }
 

@@ -45,6 +45,14 @@ func (w *writer) table(rows []string) {
 	}
 }
 
+// count is a number of things, in words: 1 ban, 2 bans.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // seconds shows a number of seconds as a duration.
 func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Second).String()

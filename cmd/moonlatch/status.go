@@ -99,7 +99,7 @@ confirmed generation stays on disk: a reboot or "moonlatch restore" brings it ba
 }
 
 func (w *writer) reset(r control.ResetResult) {
-	w.linef("removed %d generations and %d bans", len(r.Generations), r.Bans)
+	w.linef("removed %s and %s", count(len(r.Generations), "generation"), count(r.Bans, "ban"))
 	if r.Open {
 		w.linef("the kernel confirms: no rule or ban of Moonlatch is left, everything passes")
 	}

@@ -53,7 +53,7 @@ func (p *protection) check(target netip.Prefix) error {
 	for _, owner := range slices.Sorted(maps.Keys(p.owners)) {
 		for _, q := range p.owners[owner].Prefixes() {
 			if q.Overlaps(target) {
-				return fmt.Errorf("%s %w: %s is on the list of %q", show(target), ErrProtected, show(q), owner)
+				return fmt.Errorf("%s %w: %s is protected by %s", show(target), ErrProtected, show(q), describeOwner(owner))
 			}
 		}
 	}
@@ -104,6 +104,14 @@ func (b *Book) Protect(ctx context.Context, owner string, list []netip.Prefix) e
 // Protects reports whether some of p is protected, so that a ban of it would be
 // refused. It allocates nothing and waits for nothing.
 func (b *Book) Protects(p netip.Prefix) bool { return b.guarded.Load().all.OverlapsPrefix(p) }
+
+// describeOwner names who protects an address.
+func describeOwner(owner string) string {
+	if owner == Kernel {
+		return "the kernel's protected set, which a running policy fills"
+	}
+	return owner
+}
 
 func protectedSet(list []netip.Prefix) (*netipx.IPSet, error) {
 	var b netipx.IPSetBuilder

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,7 +72,7 @@ func routes(s Service) http.Handler {
 	mux := http.NewServeMux()
 	handle(mux, "GET /v1/status", func(ctx context.Context, _ struct{}) (Status, error) { return s.Status(ctx) })
 	handle(mux, "POST /v1/apply", func(ctx context.Context, req ApplyRequest) (Applied, error) {
-		req.By = peerOf(ctx).String()
+		req.By = peerOf(ctx).named(req.By)
 		return s.Apply(ctx, req)
 	})
 	handle(mux, "POST /v1/confirm", func(ctx context.Context, _ struct{}) (Generation, error) { return s.Confirm(ctx) })
@@ -121,6 +123,14 @@ type peer struct {
 }
 
 func (p peer) String() string { return fmt.Sprintf("uid %d, pid %d", p.uid, p.pid) }
+
+// named adds the name that the caller goes by, which is only a claim.
+func (p peer) named(name string) string {
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, unicode.IsControl) {
+		return p.String()
+	}
+	return fmt.Sprintf("%s (%s)", name, p)
+}
 
 type peerKey struct{}
 

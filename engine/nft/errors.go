@@ -12,7 +12,7 @@ import (
 var (
 	ErrNotExist    = errors.New("does not exist")
 	ErrExist       = errors.New("exists already, or overlaps with what does")
-	ErrPermission  = errors.New("not permitted: this needs root or CAP_NET_ADMIN, and a table that no other process owns")
+	ErrPermission  = errors.New("not permitted: run it as root (sudo), or with CAP_NET_ADMIN")
 	ErrFull        = errors.New("the set is full")
 	ErrBusy        = errors.New("still in use")
 	ErrTooBig      = errors.New("larger than this process may send to the kernel at once: run it as root outside of a user namespace, or raise the sysctls net.core.wmem_default and net.core.wmem_max")

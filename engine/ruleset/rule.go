@@ -43,8 +43,10 @@ func (w *writer) rule(c *Chain, r *Rule, index int) {
 		}
 	}
 	for _, m := range matches {
-		parts := slices.Concat([]string{m.text}, conditions, []string{limit[m.family]}, statements)
-		w.at(r.Pos, "\t\t%s", join(append(parts, "counter", verdict, "comment "+quote(r.Name))))
+		for _, l := range limit[m.family] {
+			parts := slices.Concat([]string{m.text}, conditions, []string{l}, statements)
+			w.at(r.Pos, "\t\t%s", join(append(parts, "counter", verdict, "comment "+quote(r.Name))))
+		}
 	}
 }
 
@@ -60,13 +62,7 @@ func (w *writer) matches(r *Rule) []match {
 	for _, f := range r.families() {
 		texts := []string{""}
 		for _, field := range r.Fields {
-			var next []string
-			for _, head := range texts {
-				for _, tail := range field.exprs(f) {
-					next = append(next, join([]string{head, tail}))
-				}
-			}
-			texts = next
+			texts = product(texts, field.exprs(f))
 		}
 		for _, t := range texts {
 			if f != anyFamily && !namesHeader(t) {
@@ -185,10 +181,11 @@ func (w *writer) statement(c *Chain, r *Rule, item Item) string {
 	return ""
 }
 
-// limit renders the rule's limits, if it has any, for each family. Kernel rules
-// that share a limit share its object, so that together they keep to it.
-func (w *writer) limit(c *Chain, r *Rule, index int, shared bool) map[family]string {
-	out := map[family]string{}
+// limit renders the rule's limits, if it has any, for each family, as
+// alternatives. Kernel rules that share a limit share its object, so that
+// together they keep to it.
+func (w *writer) limit(c *Chain, r *Rule, index int, shared bool) map[family][]string {
+	out := map[family][]string{anyFamily: {""}, ipv4: {""}, ipv6: {""}}
 	for n, field := range r.Fields {
 		l, ok := field.(Limit)
 		if !ok {
@@ -199,27 +196,29 @@ func (w *writer) limit(c *Chain, r *Rule, index int, shared bool) map[family]str
 			rate = l.Rate.over()
 		}
 		name := fmt.Sprintf("%s.%d", derived("limit", c, r, index), n)
-		switch {
-		case l.PerSource:
-			for _, f := range [...]family{ipv4, ipv6} {
-				out[f] = join([]string{out[f], w.sourceLimit(name+"."+f.digit(), l, f, rate)})
-			}
-		case shared:
+		alternatives := []string{"limit " + rate}
+		if shared && !l.PerSource {
 			w.objects = append(w.objects, fmt.Sprintf("limit %s { %s; }", name, rate))
-			for _, f := range [...]family{anyFamily, ipv4, ipv6} {
-				out[f] = join([]string{out[f], "limit name " + quote(name)})
+			alternatives = []string{"limit name " + quote(name)}
+		}
+		for _, f := range [...]family{anyFamily, ipv4, ipv6} {
+			if l.PerSource && f == anyFamily {
+				continue
 			}
-		default:
-			for _, f := range [...]family{anyFamily, ipv4, ipv6} {
-				out[f] = join([]string{out[f], "limit " + rate})
+			if l.PerSource {
+				alternatives = w.sourceLimit(name+"."+f.digit(), l, f, rate)
 			}
+			out[f] = product(out[f], alternatives)
 		}
 	}
 	return out
 }
 
-// sourceLimit renders a limit per source address and declares the set that holds its state.
-func (w *writer) sourceLimit(name string, l Limit, f family, rate string) string {
+// sourceLimit renders a limit per source address and declares the set that holds
+// its state. A flood of forged sources can fill that set. A source that does not
+// fit in any more has exceeded nothing: it keeps to the limit, or else a flood
+// would shut out everybody who is new.
+func (w *writer) sourceLimit(name string, l Limit, f family, rate string) []string {
 	key, typ, bits := f.ip()+" saddr", "ipv4_addr", l.Bits4
 	if f == ipv6 {
 		typ, bits = "ipv6_addr", l.Bits6
@@ -229,7 +228,22 @@ func (w *writer) sourceLimit(name string, l Limit, f family, rate string) string
 	}
 	w.objects = append(w.objects, fmt.Sprintf("set %s { type %s; size %d; flags dynamic,timeout; timeout %s; }",
 		name, typ, dynamicSize, milliseconds(sourceTimeout)))
-	return fmt.Sprintf("update @%s { %s limit %s }", name, key, rate)
+	known := fmt.Sprintf("update @%s { %s limit %s }", name, key, rate)
+	if l.Over {
+		return []string{known}
+	}
+	return []string{known, fmt.Sprintf("%s != @%s", key, name)}
+}
+
+// product joins each head with each tail.
+func product(heads, tails []string) []string {
+	var out []string
+	for _, h := range heads {
+		for _, t := range tails {
+			out = append(out, join([]string{h, t}))
+		}
+	}
+	return out
 }
 
 // netmask is the mask of a prefix of so many bits, or nothing for a whole address.
