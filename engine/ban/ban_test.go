@@ -208,6 +208,17 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
+// TestLongerBanReplaces: the kernel has the reason of the ban that counts.
+func TestLongerBanReplaces(t *testing.T) {
+	b := open(t, Config{})
+	mustBan(t, b, manual("192.0.2.1", time.Hour))
+	mustBan(t, b, ask("192.0.2.1", 2*time.Hour))
+	wantBans(t, b, local("192.0.2.1", 2*time.Hour))
+	if s := b.Stats(); s.InForce[Kind{IPv4, Local}] != 1 || s.InForce[Kind{IPv4, Manual}] != 0 {
+		t.Errorf("in force: %v", s.InForce)
+	}
+}
+
 func manual(target string, times ...time.Duration) Request {
 	return Request{Target: prefix(target), Times: times, By: "manual", Why: "enough", Origin: Manual}
 }
@@ -303,6 +314,7 @@ func TestUnbanAll(t *testing.T) {
 	}
 	wantBans(t, b)
 	mustBan(t, b, ask("198.51.100.0/25", time.Hour))
+	wantBans(t, b, local("198.51.100.0/25", time.Hour))
 	if s := b.Stats(); s.InForce[Kind{IPv4, Local}] != 1 || s.InForce[Kind{IPv6, Local}] != 0 {
 		t.Errorf("in force: %v", s.InForce)
 	}

@@ -118,8 +118,12 @@ func TestBansSurviveTheProcess(t *testing.T) {
 		}
 	}
 	r := ask("192.0.2.1", time.Minute, 3*time.Hour)
-	if _, err := next.Ban(t.Context(), r); err == nil {
-		t.Error("an adopted ban is no duplicate of the same offence")
+	if _, err := next.Ban(t.Context(), r); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("got %v, want a duplicate: it is still the same offence", err)
+	}
+	must(t, next.Unban(t.Context(), r.Target))
+	if ban := mustBan(t, next, r); ban.Until.Sub(ban.Since).Round(time.Minute) != 3*time.Hour {
+		t.Errorf("banned until %s: an adopted ban does not count as an offence", ban.Until)
 	}
 }
 
@@ -135,6 +139,9 @@ func TestKernelEndsBans(t *testing.T) {
 	})
 	mustBan(t, b, ask("198.51.100.0/25", time.Hour))
 	mustBan(t, b, ask("192.0.2.1", time.Hour))
+	if len(b.prefixes) != 1 {
+		t.Errorf("%d bans of prefixes are remembered, want 1", len(b.prefixes))
+	}
 }
 
 func eventually(t testing.TB, what func() bool) {

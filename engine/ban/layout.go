@@ -20,19 +20,11 @@ type prefixBan struct {
 // prefixBans are the bans in the sets of prefixes, those without parts included.
 type prefixBans map[target]*prefixBan
 
-// related returns the bans that may share addresses with t: all inside the
-// shortest prefix among them that overlaps t. Prefixes hold each other or are
-// apart, so no other ban overlaps any of these.
+// related returns the bans that share addresses with t.
 func (bans prefixBans) related(t target) []*prefixBan {
-	root := t
-	for u := range bans {
-		if u.bits < root.bits && u.overlaps(t) {
-			root = u
-		}
-	}
 	var out []*prefixBan
 	for u, b := range bans {
-		if u.overlaps(root) {
+		if u.overlaps(t) {
 			out = append(out, b)
 		}
 	}
@@ -44,14 +36,14 @@ func (b *prefixBan) outlasts(c *prefixBan) bool {
 	return b.until > c.until || b.until == c.until && b.bits < c.bits
 }
 
-// layOut returns the parts that b is to be stored as, so that each of its
-// addresses is stored with the ban among the related ones that lasts longest.
+// layOut returns the parts that b is to be stored as, so that each of its addresses
+// is stored with the ban that lasts longest among those related to b.
 func (b *prefixBan) layOut(related []*prefixBan) ([]netip.Prefix, error) {
 	var left netipx.IPSetBuilder
 	left.AddPrefix(b.prefix())
 	shared := false
 	for _, c := range related {
-		if c == b || !c.overlaps(b.target) || !c.outlasts(b) {
+		if c == b || !c.outlasts(b) {
 			continue
 		}
 		if c.bits < b.bits {

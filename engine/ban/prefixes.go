@@ -59,9 +59,7 @@ func (c change) hasPrefixes() bool {
 func (bans prefixBans) writeDifference(tx *nft.Tx, next prefixBans, now time.Duration) {
 	gone, come := make(map[set][]nft.Element), make(map[set][]nft.Element)
 	for t, b := range bans {
-		if b.until > now {
-			gone[t.set()] = append(gone[t.set()], b.elementsBut(next[t], now)...)
-		}
+		gone[t.set()] = append(gone[t.set()], b.elementsBut(next[t], now)...)
 	}
 	for t, b := range next {
 		come[t.set()] = append(come[t.set()], b.elementsBut(bans[t], now)...)

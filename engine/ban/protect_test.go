@@ -45,8 +45,8 @@ func TestProtectedIsNotBanned(t *testing.T) {
 	mustProtect(t, b, "policy", "192.0.2.0/28", "2001:db8::7")
 	for _, target := range []string{"192.0.2.5", "192.0.2.0/24", "192.0.2.0/29", "::ffff:192.0.2.5", "2001:db8::7", "2001:db8::/64", "2001:db8::/32"} {
 		_, err := b.Ban(t.Context(), ask(target, time.Hour))
-		if !errors.Is(err, ErrProtected) || !strings.Contains(err.Error(), `is on the list of "policy"`) {
-			t.Errorf("%s: %v, want ErrProtected that names the list", target, err)
+		if !errors.Is(err, ErrProtected) || !strings.Contains(err.Error(), "policy") {
+			t.Errorf("%s: %v, want ErrProtected that names the owner", target, err)
 		}
 		if b.Submit(ask(target, time.Hour)) || len(b.queue) > 0 {
 			t.Errorf("%s was queued", target)

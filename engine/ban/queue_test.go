@@ -81,6 +81,9 @@ func TestSubmitMixed(t *testing.T) {
 	b.drain(t.Context())
 	wantBans(t, b, local("192.0.2.1", 3*time.Hour), local("198.51.100.0/24", time.Hour), local("198.51.100.64/26", 2*time.Hour),
 		local("203.0.113.1", time.Hour), local("2001:db8:0:1::/64", time.Hour))
+	if n := b.offences.count(targetOf(prefix("192.0.2.1"))); n != 1 {
+		t.Errorf("a longer ban while banned makes %d offences, want 1", n)
+	}
 }
 
 func TestSubmitSuppresses(t *testing.T) {
@@ -119,7 +122,7 @@ func TestQueueFull(t *testing.T) {
 		t.Errorf("counted %d, want 1", got)
 	}
 	<-b.queue
-	if !b.Submit(ask("192.0.2.1", time.Hour)) {
+	if !b.Submit(ask("192.0.2.1", time.Hour)) || b.Stats().Queued != queueSize {
 		t.Error("a request that had found the queue full is not taken again")
 	}
 }
@@ -143,8 +146,8 @@ func TestSetFull(t *testing.T) {
 	if got := len(listBans(t, b)); got != size || failed != 100-size {
 		t.Errorf("%d banned and %d failed, want %d and %d", got, failed, size, 100-size)
 	}
-	if got := b.Stats().Suppressed[SuppressedSetFull]; got != 100-size {
-		t.Errorf("counted %d, want %d", got, 100-size)
+	if s := b.Stats(); s.Suppressed[SuppressedSetFull] != 100-size || s.Retries != 0 {
+		t.Errorf("counted %d after %d retries, want %d after none", s.Suppressed[SuppressedSetFull], s.Retries, 100-size)
 	}
 	_, err := b.Ban(t.Context(), ask("192.0.2.1", time.Hour))
 	if !errors.Is(err, nft.ErrFull) || !strings.Contains(err.Error(), "ban 192.0.2.1") {

@@ -113,10 +113,19 @@ func TestTrialForgets(t *testing.T) {
 	for _, target := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.0/24"} {
 		mustBan(t, b, ask(target, time.Hour))
 	}
+	if _, err := b.Ban(t.Context(), ask("192.0.2.3", time.Hour)); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("the same ban again: %v, want a duplicate", err)
+	}
 	must(t, b.Unban(t.Context(), prefix("192.0.2.1")))
 	mustProtect(t, b, "session", "192.0.2.2", "198.51.100.7")
 	must(t, b.EndTrial(t.Context(), true))
 	wantBans(t, b, local("192.0.2.3", time.Hour))
+	b.BeginTrial(time.Now().Add(trialTime))
+	mustBan(t, b, ask("192.0.2.4", time.Hour))
+	_, err := b.UnbanAll(t.Context())
+	must(t, err)
+	must(t, b.EndTrial(t.Context(), true))
+	wantBans(t, b)
 }
 
 // TestTrialOffences: those of a policy that was rolled back do not count for the ladder.
