@@ -38,10 +38,6 @@ var mayImport = map[string][]string{
 		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
 	},
 	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "metrics", "nflog", "scripts"},
-	"cmd/moonlatch-bench": {
-		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft", "engine/packet",
-		"engine/policy", "engine/ruleset", "nflog", "scripts",
-	},
 }
 
 // TestImports holds every package to its arrows.
