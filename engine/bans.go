@@ -21,7 +21,10 @@ func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban
 	if err != nil {
 		return control.Ban{}, &control.Error{Code: control.BadRequest, Message: err.Error()}
 	}
-	if err := f.bans.Protect(ctx, protectHost, hostAddresses()); err != nil {
+	if err := ban.CheckTarget(target); err != nil {
+		return control.Ban{}, explain(err)
+	}
+	if err := spareHost(target); err != nil {
 		return control.Ban{}, explain(err)
 	}
 	b, err := f.bans.Ban(ctx, ban.Request{
@@ -31,6 +34,17 @@ func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban
 		return control.Ban{}, explain(err)
 	}
 	return tellBan(b), nil
+}
+
+// spareHost refuses to ban what this host cannot do without, whether or not a
+// daemon has protected it.
+func spareHost(target netip.Prefix) error {
+	for _, p := range hostAddresses() {
+		if p.Overlaps(target) {
+			return fmt.Errorf("%s %w: %s is this host's own, its gateway's or a resolver's", showTarget(target), ban.ErrProtected, p.Addr())
+		}
+	}
+	return nil
 }
 
 // Unban implements control.Service. It also frees a source that a trap of the

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"net"
-	"os/exec"
-	"strings"
+	"net/netip"
 	"testing"
+	"time"
+
+	"moonlatch/engine/nft"
 )
 
 // slowPolicy lets each source in once a minute.
@@ -25,29 +28,42 @@ func TestFullLimitShutsNobodyOut(t *testing.T) {
 	if reaches(w.client, ssh) {
 		t.Error("the client's second connection within the minute is not refused")
 	}
-	fill := exec.Command("sh", "-c", `
-set -e
-for i in $(seq 0 65); do
-	{
-		printf 'add element inet moonlatch_1 limit.input.ssh.1.4 { '
-		seq -f "10.$i.%.0f" 0 255 | sed 's/$/.1 timeout 5m, /' | tr -d '\n'
-		seq -f "10.$i.%.0f" 0 255 | sed 's/$/.2 timeout 5m, /' | tr -d '\n'
-		seq -f "10.$i.%.0f" 0 255 | sed 's/$/.3 timeout 5m, /' | tr -d '\n'
-		seq -f "10.$i.%.0f" 0 255 | sed 's/$/.4 timeout 5m, /' | tr -d '\n'
-		printf '}\n'
-	} | nft -f - || break
-done
-nft list set inet moonlatch_1 limit.input.ssh.1.4 | tr ',' '\n' | grep -c expires`)
-	var out strings.Builder
-	fill.Stdout, fill.Stderr = &out, &out
-	must(t, w.server.Start(fill))
-	must(t, fill.Wait())
+	must(t, w.server.Do(func() error { return fillLimit("limit.input.ssh.1.4") }))
 	for range 2 {
 		if !reachesWithin(w.attacker, net.JoinHostPort(serverForAttacker, "22"), generous) {
-			t.Errorf("with the limit's memory full (%s), a new source is shut out", out.String())
+			t.Error("with the limit's memory full, a new source is shut out")
 		}
 	}
 	if reaches(w.client, ssh) {
 		t.Error("the client that is known exceeds the limit")
 	}
+}
+
+// fillLimit puts addresses into a set of generation 1 until there is no room.
+func fillLimit(set string) error {
+	c, err := nft.Open(nft.Config{})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	t := nft.Table{Family: nft.Inet, Name: "moonlatch_1"}
+	for size, i := 4096, uint32(0); size > 0; {
+		elements := make([]nft.Element, size)
+		for n := range elements {
+			k := i + uint32(n)
+			addr := netip.AddrFrom4([4]byte{10, byte(k >> 16), byte(k >> 8), byte(k)})
+			elements[n] = nft.Element{Prefix: netip.PrefixFrom(addr, 32), Timeout: 5 * time.Minute}
+		}
+		tx := c.Begin()
+		tx.AddElements(t, set, elements)
+		switch err := tx.Commit(); {
+		case errors.Is(err, nft.ErrFull):
+			size /= 2 // a transaction is whole or not at all
+		case err != nil:
+			return err
+		default:
+			i += uint32(size)
+		}
+	}
+	return nil
 }

@@ -30,6 +30,12 @@ var (
 	linkLocal6 = netip.MustParsePrefix("fe80::/10")
 )
 
+// CheckTarget returns ErrBadTarget, with the reason, for what cannot be banned at all.
+func CheckTarget(p netip.Prefix) error {
+	_, err := normalTarget(p)
+	return err
+}
+
 // normalTarget returns p in canonical form, or ErrBadTarget.
 func normalTarget(p netip.Prefix) (netip.Prefix, error) {
 	refuse := func(format string, args ...any) (netip.Prefix, error) {
