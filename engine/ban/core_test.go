@@ -137,6 +137,7 @@ func TestKernelEndsBans(t *testing.T) {
 		b.index.sweep(b.clock())
 		return b.Stats().InForce[Kind{IPv4, Local}] == 1
 	})
+	time.Sleep(rounding)
 	mustBan(t, b, ask("198.51.100.0/25", time.Hour))
 	mustBan(t, b, ask("192.0.2.1", time.Hour))
 	if len(b.prefixes) != 1 {

@@ -46,9 +46,6 @@ func (b *prefixBan) layOut(related []*prefixBan) ([]netip.Prefix, error) {
 		if c == b || !c.outlasts(b) {
 			continue
 		}
-		if c.bits < b.bits {
-			return nil, nil
-		}
 		left.RemovePrefix(c.prefix())
 		shared = true
 	}

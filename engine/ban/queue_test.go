@@ -190,6 +190,19 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+func TestStatsIsASnapshot(t *testing.T) {
+	b := open(t, Config{})
+	s := b.Stats()
+	s.Suppressed[SuppressedProtected], s.Unbanned[UnbannedTrial], s.Banned[Author{"x", Local}] = 1, 1, 1
+	now := b.Stats()
+	if now.Suppressed[SuppressedProtected] != 0 || now.Unbanned[UnbannedTrial] != 0 || len(now.Banned) != 0 {
+		t.Errorf("the caller changed the figures: %+v", now)
+	}
+	if len(now.Suppressed) != 7 || len(now.Unbanned) != 4 || len(now.InForce) != 4 {
+		t.Errorf("figures are missing before they count anything: %+v", now)
+	}
+}
+
 // BenchmarkBan is the way of one ban to the kernel and back, as when Run is idle.
 func BenchmarkBan(b *testing.B) {
 	book := open(b, Config{})
