@@ -2,12 +2,15 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"moonlatch/engine/ruleset"
 )
 
 func TestWatchdogAndProtected(t *testing.T) {
@@ -53,6 +56,30 @@ fw.detect "d" { on = closed, over = 1, within = "1m" }`)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestLockOutWarning drops everything with and without an eye on open connections.
+func TestLockOutWarning(t *testing.T) {
+	const warning = `policy.lua:2: chain "in" drops what no rule accepts, and no rule accepts ct = "established": open connections, yours included, and replies to this host are dropped`
+	for rule, want := range map[string]bool{
+		`input { "ssh", tcp = 22, accept }`:                              true,
+		`input { "new", not_ct = { "established", "related" }, drop }`:   true,
+		`input { "replies", ct = { "established", "related" }, accept }`: false,
+		`input { "replies", "ct state established,related", accept }`:    false,
+	} {
+		p, err := Load(fstest.MapFS{"policy.lua": {Data: []byte(`local fw = require "moonlatch"; local accept, drop = fw.accept, fw.drop
+local input = fw.chain "in" { hook = "input", policy = "drop" }
+` + rule)}}, "policy.lua", Env{})
+		if err != nil {
+			t.Errorf("%s: %v", rule, err)
+			continue
+		}
+		got := slices.ContainsFunc(p.Warnings(), func(w *ruleset.Error) bool { return w.Error() == warning })
+		if got != want {
+			t.Errorf("%s: warned %v, want %v: %v", rule, got, want, p.Warnings())
+		}
+		p.Close()
 	}
 }
 

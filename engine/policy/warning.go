@@ -18,6 +18,7 @@ func (l *loader) warn() []*ruleset.Error {
 	}
 	l.warnInterfaces(add)
 	l.warnChains(add)
+	l.warnLockOut(add)
 	l.warnStreams(add)
 	return out
 }
@@ -71,6 +72,32 @@ func (l *loader) warnChains(add func(ruleset.Pos, string, ...any)) {
 			add(c.Pos, "chain %q is never called: it has no hook, and no rule jumps to it", c.Name)
 		}
 	}
+}
+
+// warnLockOut finds an input chain that drops the replies to what this host
+// asks, and every connection that is open, its author's own included.
+func (l *loader) warnLockOut(add func(ruleset.Pos, string, ...any)) {
+	for _, c := range l.set.Chains {
+		if c.Hook == "input" && c.Policy == "drop" && !slices.ContainsFunc(l.set.Chains, acceptsReplies) {
+			add(c.Pos, "chain %q drops what no rule accepts, and no rule accepts ct = \"established\": open connections, yours included, and replies to this host are dropped", c.Name)
+		}
+	}
+}
+
+// acceptsReplies reports whether a rule of the chain names established
+// connections, other than to leave them out.
+func acceptsReplies(c *ruleset.Chain) bool {
+	return slices.ContainsFunc(c.Rules, func(r *ruleset.Rule) bool {
+		for _, f := range r.Fields {
+			if ct, ok := f.(ruleset.ConnState); ok && !ct.Not && slices.Contains(ct.States, "established") {
+				return true
+			}
+		}
+		return slices.ContainsFunc(r.Items, func(i ruleset.Item) bool {
+			text, ok := i.(ruleset.Text)
+			return ok && strings.Contains(string(text), "established")
+		})
+	})
 }
 
 func notInName(c rune) bool {
