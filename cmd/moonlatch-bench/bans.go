@@ -63,7 +63,7 @@ func measureBans(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	bare, err := loadElsewhere(ctx, like, b.size.bans)
+	bare, err := loadElsewhere(ctx, like, b.size.bans, bannedAddress)
 	if err != nil {
 		return err
 	}
@@ -99,11 +99,12 @@ func submit(ctx context.Context, book *ban.Book, n int) (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// bannedAddress and banned spread addresses over 16.0.0.0/4, no two of them neighbours.
+// bannedAddress spreads addresses over 16.0.0.0/4, no two of them neighbours.
 func bannedAddress(i int) uint32 { return 16<<24 + uint32(i)*3 }
 
-func banned(i int) netip.Addr {
-	a := bannedAddress(i)
+func banned(i int) netip.Addr { return addr4(bannedAddress(i)) }
+
+func addr4(a uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
 }
 
@@ -125,7 +126,7 @@ func restoredLike(c *nft.Client, n int) (bareSet, error) {
 }
 
 // loadElsewhere loads n elements over bare netlink in a new namespace.
-func loadElsewhere(ctx context.Context, s bareSet, n int) (took time.Duration, err error) {
+func loadElsewhere(ctx context.Context, s bareSet, n int, address func(i int) uint32) (took time.Duration, err error) {
 	elsewhere, err := netns.New()
 	if err != nil {
 		return 0, err
@@ -135,7 +136,7 @@ func loadElsewhere(ctx context.Context, s bareSet, n int) (took time.Duration, e
 		if err := s.declare(ctx, 1<<20); err != nil {
 			return err
 		}
-		took, err = s.load(ctx, n, bannedAddress)
+		took, err = s.load(ctx, n, address)
 		return err
 	})
 	return took, err

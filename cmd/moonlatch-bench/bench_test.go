@@ -178,3 +178,14 @@ func TestFrame(t *testing.T) {
 		t.Errorf("port %d", port)
 	}
 }
+
+func TestLongestGap(t *testing.T) {
+	at := func(ms int) time.Time { return time.Unix(1, int64(ms)*int64(time.Millisecond)) }
+	h := &heart{
+		sent:    []time.Time{at(0), at(10), at(20), at(30), at(95), at(105)},
+		arrived: []arrival{{0, at(0)}, {1, at(10)}, {4, at(95)}, {5, at(105)}}, // the client did nothing from 30 to 95
+	}
+	if gap, doubt := h.longestGap(); gap != 85*time.Millisecond || doubt != 75*time.Millisecond {
+		t.Errorf("gap %s, doubt %s, want 85ms, 75ms", gap, doubt)
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/netip"
 	"runtime"
 	"time"
 
@@ -53,7 +52,7 @@ func observe(d *detect.Detector, sources, from uint32, n int) (next uint32) {
 	began := time.Unix(1_700_000_000, 0)
 	for i := from; i < from+uint32(n); i++ {
 		source := (i * 2654435761) % sources // in no order
-		p.Src = netip.AddrFrom4([4]byte{10, byte(source >> 16), byte(source >> 8), byte(source)})
+		p.Src = addr4(10<<24 | source)
 		p.Dport = uint16(i % 10)
 		p.Time = began.Add(time.Duration(i) * time.Microsecond)
 		d.Observe(&p)

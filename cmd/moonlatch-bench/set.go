@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,7 +17,7 @@ import (
 
 func setRows() []row {
 	return []row{
-		{ID: "set.apply", What: "a set of 1,000,000 addresses from a file, applied", Unit: seconds, Anchor: "a bare netlink load of the same elements", MaxRatio: 1.5},
+		{ID: "set.apply", What: "a set of 1,000,000 addresses from a file, applied", Unit: seconds, Anchor: "the file read, and a bare netlink load of it", MaxRatio: 1.5},
 		{ID: "set.memory", What: "  … peak memory of moonlatch apply, or its nft", Unit: megabytes, Max: most(200)},
 	}
 }
@@ -27,13 +29,14 @@ input { "listed", src = feed, fw.drop }
 `
 
 // measureSet applies a policy with a long list, from the start of the command to
-// its end, and loads the same elements over bare netlink.
+// its end, and then reads the same list and loads it over bare netlink.
 func measureSet(ctx context.Context, b *bench) error {
 	p, err := b.program("set", nil)
 	if err != nil {
 		return err
 	}
-	if err := writeFeed(filepath.Join(p.folder, "feed.txt"), b.size.addresses); err != nil {
+	list := filepath.Join(p.folder, "feed.txt")
+	if err := writeFeed(list, b.size.addresses); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(p.folder, "feed.lua"), []byte(feedPolicy), 0o600); err != nil {
@@ -58,11 +61,17 @@ func measureSet(ctx context.Context, b *bench) error {
 		return fmt.Errorf("%d of %d addresses are in the set", info.Count, b.size.addresses)
 	}
 	settle()
-	bare, err := loadElsewhere(ctx, bareSet{interval: info.Interval}, b.size.addresses)
+	start = time.Now()
+	addresses, err := readFeed(list)
 	if err != nil {
 		return err
 	}
-	b.find("set.apply", finding{Measured: took.Seconds(), Anchor: bare.Seconds(), Samples: 1})
+	reading := time.Since(start)
+	bare, err := loadElsewhere(ctx, bareSet{interval: info.Interval}, len(addresses), func(i int) uint32 { return addresses[i] })
+	if err != nil {
+		return err
+	}
+	b.find("set.apply", finding{Measured: took.Seconds(), Anchor: (reading + bare).Seconds(), Samples: 1})
 	if usage, ok := state.SysUsage().(*syscall.Rusage); ok { // of the process and those it waited for, whichever had most
 		b.find("set.memory", finding{Measured: float64(usage.Maxrss) * 1024 / 1e6})
 	}
@@ -80,4 +89,24 @@ func writeFeed(path string, n int) error {
 		fmt.Fprintln(w, banned(i))
 	}
 	return w.Flush()
+}
+
+// readFeed reads the list as plainly as Go can.
+func readFeed(path string) ([]uint32, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []uint32
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		a, err := netip.ParseAddr(lines.Text())
+		if err != nil {
+			return nil, err
+		}
+		b := a.As4()
+		out = append(out, binary.BigEndian.Uint32(b[:]))
+	}
+	return out, lines.Err()
 }
