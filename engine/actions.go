@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -21,6 +22,9 @@ var _ policy.Actions = actions{}
 func (a actions) Ban(target netip.Prefix, times []time.Duration, why, by string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
+	if standsForWhole(target) {
+		target = sourceTarget(a.bans, target)
+	}
 	_, err := a.bans.Ban(ctx, ban.Request{Target: target, Times: times, Why: why, By: by, Origin: ban.Local})
 	return err
 }
@@ -28,8 +32,17 @@ func (a actions) Ban(target netip.Prefix, times []time.Duration, why, by string)
 func (a actions) Unban(target netip.Prefix) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
-	return a.bans.Unban(ctx, target)
+	err := a.bans.Unban(ctx, target.Masked())
+	if standsForWhole(target) && errors.Is(err, ban.ErrNotBanned) {
+		if alone := a.bans.Unban(ctx, host(target.Addr())); !errors.Is(alone, ban.ErrNotBanned) {
+			return alone
+		}
+	}
+	return err
 }
+
+// standsForWhole reports whether a target is an address that stands for its /64.
+func standsForWhole(target netip.Prefix) bool { return target != target.Masked() }
 
 func (a actions) Banned(addr netip.Addr) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)

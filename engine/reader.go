@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -96,12 +95,11 @@ func metadata(p *packet.Packet, ev *nflog.Event) {
 
 // hit acts on a detector's finding.
 func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) {
-	why := evidence(d, hit)
 	switch {
 	case d.Shadow:
-		r.log.Info("would ban", "source", hit.Src, "detector", d.Name, "why", why)
+		r.log.Info("would ban", "source", showTarget(sourceTarget(r.bans, hit.Src)), "detector", d.Name, "why", hit.Why())
 	case len(d.Ban) > 0:
-		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: why, By: d.Name, Origin: ban.Local, Packet: when})
+		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when})
 	}
 	if d.Action != nil {
 		r.queue.put(func(c *callback) { *c = callback{runtime: rt, detector: d.Detector, hit: *hit} })
@@ -111,7 +109,7 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 // trapped books a ban that the kernel has made already.
 func (r *reader) trapped(to *route, p *packet.Packet) {
 	if p.Src.IsValid() {
-		r.submit(ban.Request{Target: sourceTarget(r.bans, p.Src), Times: []time.Duration{to.Trap}, Why: "touched " + to.Rule.Name, By: "trap", Origin: ban.Local, Packet: p.Time})
+		r.submit(ban.Request{Target: sourceTarget(r.bans, source(p.Src)), Times: []time.Duration{to.Trap}, Why: "touched " + to.Rule.Name, By: "trap", Origin: ban.Local, Packet: p.Time})
 	}
 }
 
@@ -119,27 +117,4 @@ func (r *reader) submit(req ban.Request) {
 	if !r.bans.Submit(req) {
 		r.unbooked.Add(1)
 	}
-}
-
-// sourceTarget is what is banned for what a source did. An IPv6 source has its
-// whole /64 to send from, so all of that is banned, unless it is also the /64 of
-// a protected address, such as one of this host's own.
-func sourceTarget(bans *ban.Book, a netip.Addr) netip.Prefix {
-	single := host(a)
-	if !single.Addr().Is6() {
-		return single
-	}
-	if net64 := netip.PrefixFrom(single.Addr(), 64).Masked(); !bans.Protects(net64) {
-		return net64
-	}
-	return single
-}
-
-// evidence says in a line what a detector saw.
-func evidence(d *detector, hit *detect.Hit) string {
-	took := hit.Last.Sub(hit.First).Round(time.Millisecond)
-	if d.Spec.Count == detect.DistinctDport {
-		return fmt.Sprintf("%d ports in %s", hit.Count, took)
-	}
-	return fmt.Sprintf("%d packets in %s", hit.Count, took)
 }

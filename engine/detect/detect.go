@@ -3,85 +3,83 @@
 package detect
 
 import (
-	"net/netip"
-	"time"
-
-	"go4.org/netipx"
-
 	"moonlatch/engine/packet"
 )
 
-// maxEvidence bounds the ports that a Hit carries, which end up in logs and
-// ban reasons.
-const maxEvidence = 64
-
-// Detector counts the events of each source. An IPv6 source is its /64, since
-// whoever has one address of a /64 has them all.
+// Detector counts the events of each key, which for most is their source.
 //
-// The count is exact: Observe reports the very packet that makes it exceed
-// Spec.Over, where an event counts while it is less than Spec.Within older than
-// the newest event of its source. It can fall short only where the table was
-// full and the source lost its place, which Stats.Evicted counts.
+// Up to an Over of MaxExact, events and distinct things are counted exactly:
+// Observe reports the very packet that makes the count exceed Spec.Over, where
+// an event counts while it is less than Spec.Within older than the newest event
+// of its key.
+//
+// Bytes, and events with a larger Over, are added up exactly, but leave the
+// window in parts, of which it has Parts: the events of one part are no longer
+// counted once the oldest of them has left. So each event counts for at most
+// Spec.Within, and for at least 63/64 of it. A hit is therefore never early: so
+// many did come within Spec.Within. Who exceeds Over within 63/64 of Spec.Within
+// is reported at that very packet. Who needs all of it may be missed.
+//
+// A count can fall short further only where the table was full and the key lost
+// its place, which Stats.Evicted counts.
 //
 // There is no clock but the packets' own. A packet that is a little late
 // (a tenth of the window, at most a second: packets of different CPUs overtake
 // each other) counts as of its own time. An older one means that the clock was
-// set back; ages from before that cannot be compared, so its source starts
+// set back; ages from before that cannot be compared, so its key starts
 // afresh. A clock set back can thus delay a hit but never cause one.
 //
 // A Detector is used by one goroutine, except Stats.
 type Detector struct {
-	name   string
-	count  Count
-	over   int
-	except *netipx.IPSet
-	table  table
-	stats  counters
-}
+	spec    Spec
+	sources sources // of the key
+	senders sources // that DistinctSrc tells apart
 
-// Hit says that a source crossed the threshold, and shows the evidence.
-type Hit struct {
-	Detector    string
-	Src         netip.Addr // the address that crossed it; other addresses of its /64 may have counted too
-	First, Last time.Time  // oldest and newest event counted
-	Count       int        // what was counted: always one more than Spec.Over
-	Ports       []uint16   // DistinctDport: the latest 64 ports at most, ascending; otherwise nil
+	table    table
+	sums     *sums     // of Events and Bytes
+	distinct *distinct // of the others
+	stats    counters
 }
 
 // New allocates all memory that a detector for spec ever needs; pages are
-// touched only as sources are seen. Its errors name the field, what was given
-// and what is allowed.
+// touched only as keys are seen. Its errors are those of Validate.
 func New(spec Spec) (*Detector, error) {
 	track, err := spec.validate()
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{
-		name:   spec.Name,
-		count:  spec.Count,
-		over:   spec.Over,
-		except: spec.Except,
-		table:  newTable(track, spec.Over+1, spec.Within, spec.Count == DistinctDport),
-	}, nil
+	d := &Detector{
+		spec:    spec,
+		sources: newSources(spec.bits()),
+		senders: newSources(defaultBits4, defaultBits6),
+		table:   newTable(track, spec.Within, spec.Per.pair()),
+	}
+	if spec.Count.distinct() {
+		d.distinct = newDistinct(track, spec)
+	} else {
+		d.sums = newSums(track, spec)
+	}
+	return d, nil
 }
 
-// Observe counts p and returns a Hit if p made the count of its source exceed
-// the threshold; the source then starts afresh. Packets without a source, a time or, for
-// DistinctDport, a certain port are not counted. It keeps nothing of p and
-// allocates only for a Hit.
+// Observe counts p and returns a Hit if p made the count of its key exceed
+// the threshold; the key then starts afresh. Packets without addresses, a time
+// or what else the count and the key need, a certain port or a length, are not
+// counted. It keeps nothing of p and allocates only for a Hit.
 func (d *Detector) Observe(p *packet.Packet) *Hit {
 	d.stats.events.Add(1)
 	if !d.countable(p) {
 		d.stats.skipped.Add(1)
 		return nil
 	}
-	if d.except != nil && d.except.Contains(p.Src) {
+	if d.spec.Except != nil && d.spec.Except.Contains(p.Src) {
 		d.stats.excepted.Add(1)
 		return nil
 	}
 	now := p.Time.UnixNano()
-	slot := d.slot(sourceKey(p), now)
-	if d.table.add(slot, now, p.Dport) <= d.over {
+	k := d.key(p)
+	slot := d.slot(&k, now)
+	if d.add(slot, now, p) <= d.spec.Over {
 		return nil
 	}
 	hit := d.hit(slot, p)
@@ -92,14 +90,14 @@ func (d *Detector) Observe(p *packet.Packet) *Hit {
 }
 
 func (d *Detector) countable(p *packet.Packet) bool {
-	if d.count == DistinctDport && !p.HasPorts {
-		return false
-	}
-	return p.Src.IsValid() && !p.Time.IsZero()
+	needsPort := d.spec.Count == DistinctDport || d.spec.Per.hasDport()
+	needsDst := d.spec.Count == DistinctDst || d.spec.Per.hasDst()
+	return p.Src.IsValid() && !p.Time.IsZero() &&
+		(p.HasPorts || !needsPort) && (p.Dst.IsValid() || !needsDst) && (p.Length > 0 || d.spec.Count != Bytes)
 }
 
 // slot returns the place of k in the table, which it makes if need be.
-func (d *Detector) slot(k key, now int64) int {
+func (d *Detector) slot(k *key, now int64) int {
 	bucket := d.table.bucket(k)
 	if slot, ok := d.table.find(bucket, k); ok {
 		return slot
@@ -114,14 +112,24 @@ func (d *Detector) slot(k key, now int64) int {
 	return slot
 }
 
-func (d *Detector) hit(slot int, p *packet.Packet) *Hit {
-	times, ports := d.table.window(slot)
-	return &Hit{
-		Detector: d.name,
-		Src:      p.Src,
-		First:    time.Unix(0, times[0]),
-		Last:     time.Unix(0, times[len(times)-1]),
-		Count:    len(times),
-		Ports:    ports.latest(maxEvidence),
+// add counts a packet and returns the count.
+func (d *Detector) add(slot int, now int64, p *packet.Packet) int64 {
+	h := d.table.arrive(slot, now)
+	var x thing
+	switch d.spec.Count {
+	case Events:
+		d.sums.add(h, slot, now, 1)
+		return h.count
+	case Bytes:
+		d.sums.add(h, slot, now, int64(p.Length))
+		return h.count
+	case DistinctDport:
+		x = d.distinct.port(p.Dport)
+	case DistinctDst:
+		x = d.distinct.address(p.Dst.As16())
+	case DistinctSrc:
+		x = d.distinct.address(d.senders.of(p.Src))
 	}
+	d.distinct.add(h, slot, now, &x)
+	return h.count
 }

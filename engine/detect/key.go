@@ -1,16 +1,154 @@
 package detect
 
-import "moonlatch/engine/packet"
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
 
-// key is whose events are counted together: an IPv4 address in its IPv6-mapped
-// form, or an IPv6 /64.
-type key [16]byte
+	"moonlatch/engine/packet"
+)
 
-// sourceKey returns the key of a packet whose source is valid.
-func sourceKey(p *packet.Packet) key {
-	k := key(p.Src.As16())
-	if p.Src.Is6() {
-		clear(k[8:])
+// Key is whose events are counted together.
+type Key uint8
+
+// What can be a key.
+const (
+	Src      Key = iota // the source
+	Dst                 // the destination address
+	SrcDport            // the source and the destination port
+	SrcDst              // the source and the destination address
+)
+
+// The prefix lengths of sources. Whoever has one address of an IPv6 /64 has
+// them all, so that is what an IPv6 source is unless told otherwise.
+const (
+	defaultBits4, minBits4, maxBits4 = 32, 8, 32
+	defaultBits6, minBits6, maxBits6 = 64, 16, 128
+)
+
+// String returns the words that a policy uses.
+func (k Key) String() string {
+	switch k {
+	case Src:
+		return `"src"`
+	case Dst:
+		return `"dst"`
+	case SrcDport:
+		return `{ "src", "dport" }`
+	case SrcDst:
+		return `{ "src", "dst" }`
+	}
+	return fmt.Sprintf("Key(%d)", uint8(k))
+}
+
+func (k Key) hasSrc() bool   { return k != Dst }
+func (k Key) hasDst() bool   { return k == Dst || k == SrcDst }
+func (k Key) hasDport() bool { return k == SrcDport }
+func (k Key) pair() bool     { return k == SrcDport || k == SrcDst }
+
+// ParseKey reads a policy's words for a key, such as "src/24" or "src" and
+// "dport", in any order. A length up to 32 is that of IPv4 sources and a longer
+// one that of IPv6 sources, as in a rule's limit; 0 stands for the default.
+func ParseKey(words ...string) (k Key, bits4, bits6 int, err error) {
+	var src, dst, dport bool
+	for _, w := range words {
+		name, length, prefix := strings.Cut(w, "/")
+		switch {
+		case name == "src" && !src:
+			src = true
+			if prefix {
+				if bits4, bits6, err = parseBits(length); err != nil {
+					return 0, 0, 0, fmt.Errorf("%.40q: %w", w, err)
+				}
+			}
+		case w == "dst" && !dst:
+			dst = true
+		case w == "dport" && !dport:
+			dport = true
+		default:
+			return 0, 0, 0, notKey(words)
+		}
+	}
+	switch struct{ src, dst, dport bool }{src, dst, dport} {
+	case struct{ src, dst, dport bool }{src: true}:
+		return Src, bits4, bits6, nil
+	case struct{ src, dst, dport bool }{dst: true}:
+		return Dst, 0, 0, nil
+	case struct{ src, dst, dport bool }{src: true, dport: true}:
+		return SrcDport, bits4, bits6, nil
+	case struct{ src, dst, dport bool }{src: true, dst: true}:
+		return SrcDst, bits4, bits6, nil
+	}
+	return 0, 0, 0, notKey(words)
+}
+
+func notKey(words []string) error {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = fmt.Sprintf("%.40q", w)
+	}
+	return fmt.Errorf(`%s: must be "src", "dst", { "src", "dport" } or { "src", "dst" }, and "src/24" or "src/48" may stand for "src"`, cmp.Or(strings.Join(quoted, ", "), "{}"))
+}
+
+func parseBits(s string) (bits4, bits6 int, err error) {
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil || n < minBits4 || n > maxBits6 || strconv.Itoa(n) != s:
+		return 0, 0, fmt.Errorf("%.40q is no prefix length from %d to %d for IPv4, or from %d to %d for IPv6", s, minBits4, maxBits4, maxBits4+1, maxBits6)
+	case n <= maxBits4:
+		return n, 0, nil
+	}
+	return 0, n, nil
+}
+
+// address is an IP address; an IPv4 one in its IPv6-mapped form.
+type address [16]byte
+
+// key is a Key's value. What the Key does not have is zero.
+type key struct{ one, two address }
+
+// sources says how much of a source's address tells it from others.
+type sources struct{ mask4, mask6 [2]uint64 }
+
+func newSources(bits4, bits6 int) sources {
+	return sources{mask4: mask(96 + bits4), mask6: mask(bits6)}
+}
+
+// mask has the first n of 128 bits set.
+func mask(n int) [2]uint64 {
+	if n <= 64 {
+		return [2]uint64{^uint64(0) << (64 - n), 0}
+	}
+	return [2]uint64{^uint64(0), ^uint64(0) << (128 - n)}
+}
+
+func (s *sources) of(a netip.Addr) address {
+	m := &s.mask6
+	if a.Is4() {
+		m = &s.mask4
+	}
+	out := address(a.As16())
+	hi, lo := binary.BigEndian.Uint64(out[:8]), binary.BigEndian.Uint64(out[8:])
+	binary.BigEndian.PutUint64(out[:8], hi&m[0])
+	binary.BigEndian.PutUint64(out[8:], lo&m[1])
+	return out
+}
+
+// key returns the key of a packet that has what the Key needs.
+func (d *Detector) key(p *packet.Packet) key {
+	var k key
+	if d.spec.Per == Dst {
+		return key{one: p.Dst.As16()}
+	}
+	k.one = d.sources.of(p.Src)
+	switch d.spec.Per {
+	case SrcDst:
+		k.two = p.Dst.As16()
+	case SrcDport:
+		binary.BigEndian.PutUint16(k.two[:], p.Dport)
 	}
 	return k
 }

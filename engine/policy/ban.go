@@ -49,7 +49,7 @@ func (p *Policy) bans(L *lua.LState) int {
 }
 
 // target reads what to ban: an address, an IPv6 one standing for its /64, or a
-// prefix, whose host bits do not matter, so that ev.src .. "/24" is one.
+// prefix, whose host bits do not matter, so that ev.src .. "/24" is one. See Actions.
 func (p *Policy) target(L *lua.LState, function string) netip.Prefix {
 	s := stringArg(L, 1, function+"(address, …)")
 	prefix, err := parseTarget(s)
@@ -67,11 +67,10 @@ func parseTarget(s string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%.80q is no address or prefix", s)
 	}
-	bits := 32
 	if a.Is6() {
-		bits = sourceBits6
+		return netip.PrefixFrom(a, sourceBits6), nil
 	}
-	return a.Prefix(bits)
+	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
 // result returns true, or false and the reason: that an address is protected

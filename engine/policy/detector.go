@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -67,20 +68,34 @@ func (d *detectorObject) call(p *Policy, L *lua.LState) int {
 		}
 	}
 	if l.count == before {
-		l.addDetector(t.pos, d)
+		l.addDetector(t, d)
 	}
 	L.SetTop(1)
 	return 1
 }
 
-func (l *loader) addDetector(pos ruleset.Pos, d *detectorObject) {
-	if d.Spec.Track > 0 { // what fits into its memory only the detector itself knows
-		if _, err := detect.New(d.Spec); err != nil {
-			l.report(pos, "%v", err)
+// addDetector checks what its options are together.
+func (l *loader) addDetector(t table, d *detectorObject) {
+	if err := d.Spec.Validate(); err != nil {
+		l.report(t.pos, "%v", err)
+		return
+	}
+	for _, name := range []string{"ban", "shadow"} {
+		if t.RawGetString(name) != lua.LNil && !d.Spec.Blames() {
+			v := t.field(name)
+			l.report(v.pos, "%s: %s is not possible, since %s names no source to ban: use action = function(hit) … end", d, name, d.crowd())
 			return
 		}
 	}
 	l.detectors = append(l.detectors, d.Detector)
+}
+
+// crowd is the option because of which a hit has no source.
+func (d *detectorObject) crowd() string {
+	if d.Spec.Count == detect.DistinctSrc {
+		return fmt.Sprintf("count = %q", d.Spec.Count)
+	}
+	return "per = " + d.Spec.Per.String()
 }
 
 func detectOptions() []option[*Detector] {
@@ -92,21 +107,16 @@ func detectOptions() []option[*Detector] {
 				}
 				return err
 			}},
-		{Entry{Name: "count", Takes: `"events" or "distinct dport"`, Doc: `what is counted; default "events"`, Example: `fw.detect "d" { on = closed, count = "distinct dport", over = 10, within = "60s" }`},
+		{Entry{Name: "count", Takes: `"events", "bytes", "distinct dport", "distinct dst" or "distinct src"`, Doc: `what is counted; default "events"`, Example: `fw.detect "d" { on = closed, count = "distinct dport", over = 10, within = "60s" }`},
 			func(_ *loader, d *Detector, v value) (err error) {
 				d.Spec.Count, err = countWord(v)
 				return err
 			}},
-		{Entry{Name: "per", Takes: `"src"`, Doc: "whose events are counted together: each source's, IPv6 sources by /64", Example: `fw.detect "d" { on = closed, per = "src", over = 10, within = "60s" }`},
-			func(_ *loader, d *Detector, v value) error {
-				if v.LValue != lua.LString("src") {
-					return fmt.Errorf("%s is not available yet: events are counted per \"src\"", describe(v.LValue))
-				}
-				return nil
-			}},
-		{Entry{Name: "over", Takes: fmt.Sprintf("whole number from 0 to %d", detect.MaxOver), Doc: "the most that is allowed", Example: `fw.detect "d" { on = closed, over = 10, within = "60s" }`},
+		{Entry{Name: "per", Takes: `"src", "dst", { "src", "dport" } or { "src", "dst" }, with a prefix such as "src/24" if need be`, Doc: `whose events are counted together; default "src", of IPv6 the /64. A length up to 32 is for IPv4 sources, a longer one for IPv6 sources`, Example: `fw.detect "d" { on = closed, per = "src/24", over = 10, within = "60s", ban = "1h" }`},
+			func(_ *loader, d *Detector, v value) error { return d.setKey(v) }},
+		{Entry{Name: "over", Takes: fmt.Sprintf("whole number, up to %d of distinct things", detect.MaxExact), Doc: `the most that is allowed; of "bytes" in bytes`, Example: `fw.detect "d" { on = closed, count = "bytes", over = 100e6, within = "60s" }`},
 			func(_ *loader, d *Detector, v value) (err error) {
-				d.Spec.Over, err = whole(v, 0, detect.MaxOver)
+				d.Spec.Over, err = amount(v)
 				return err
 			}},
 		{Entry{Name: "within", Takes: "time", Doc: "the sliding window in which it is counted", Example: `fw.detect "d" { on = closed, over = 10, within = "10m" }`},
@@ -122,7 +132,7 @@ func detectOptions() []option[*Detector] {
 				d.Spec.Except, err = addressSet(v)
 				return err
 			}},
-		{Entry{Name: "track", Takes: "whole number", Doc: fmt.Sprintf("the number of sources that are remembered at once; default %d", detect.DefaultTrack), Example: `fw.detect "d" { on = closed, over = 10, within = "60s", track = 10000 }`},
+		{Entry{Name: "track", Takes: "whole number", Doc: fmt.Sprintf("the number of sources, or of what else events are counted per, that are remembered at once; default %d", detect.DefaultTrack), Example: `fw.detect "d" { on = closed, over = 10, within = "60s", track = 10000 }`},
 			func(_ *loader, d *Detector, v value) (err error) {
 				d.Spec.Track, err = whole(v, 1, detect.MaxMemory)
 				return err
@@ -134,7 +144,7 @@ func detectOptions() []option[*Detector] {
 // answerOptions say what follows when a source exceeds the threshold.
 func answerOptions() []option[*Detector] {
 	return []option[*Detector]{
-		{Entry{Name: "ban", Takes: "time or list of times", Doc: "bans who exceeds it, for longer with each repeat", Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = { "1h", "24h", "7d" } }`},
+		{Entry{Name: "ban", Takes: "time or list of times", Doc: `bans who exceeds it, for longer with each repeat; with per = "src/24" all of that prefix`, Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = { "1h", "24h", "7d" } }`},
 			func(_ *loader, d *Detector, v value) (err error) {
 				d.Ban, err = durations(v)
 				return err
@@ -166,6 +176,29 @@ func countWord(v value) (detect.Count, error) {
 	if c, err := detect.ParseCount(string(s)); ok && err == nil {
 		return c, nil
 	}
-	known := []string{detect.Events.String(), detect.DistinctDport.String()}
-	return 0, fmt.Errorf("%s is not available%s: it is \"%s\" or \"%s\"", describe(v.LValue), ruleset.Suggest(string(s), known), known[0], known[1])
+	known := detect.Counts()
+	return 0, fmt.Errorf("%s is not available%s: it is one of \"%s\"", describe(v.LValue), ruleset.Suggest(string(s), known), strings.Join(known, "\", \""))
+}
+
+// setKey reads what a detector counts per: a word or a list of words.
+func (d *Detector) setKey(v value) error {
+	var words []string
+	err := each(v, func(v value) error {
+		word, err := text(v)
+		words = append(words, word)
+		return err
+	})
+	if err == nil {
+		d.Spec.Per, d.Spec.Bits4, d.Spec.Bits6, err = detect.ParseKey(words...)
+	}
+	return err
+}
+
+// amount reads a number of packets, bytes or things.
+func amount(v value) (int64, error) {
+	n, ok := v.LValue.(lua.LNumber)
+	if !ok || n != lua.LNumber(int64(n)) || n < 0 || n > detect.MaxOver {
+		return 0, fmt.Errorf("a whole number from 0 to %d is expected, not %s", int64(detect.MaxOver), describe(v.LValue))
+	}
+	return int64(n), nil
 }

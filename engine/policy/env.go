@@ -9,6 +9,10 @@ import (
 
 // Actions is what handlers can do to the kernel. It is called on the policy's
 // goroutine and must not wait for the kernel.
+//
+// A target is a prefix without host bits, or a single IPv6 address of which the
+// policy means the /64: then it is a /64 with the bits of that address, so that
+// who carries it out can do with the address alone.
 type Actions interface {
 	// Ban bans target for the time that its number of bans so far selects from
 	// times, which is not empty. An error, such as that the target is

@@ -265,6 +265,7 @@ fw.on(closed, function(ev)
   show(fw.ban("::ffff:203.0.113.10", "90m"))
   show(fw.ban("203.0.113.77/24", "1h"))
   show(fw.ban("2001:db8::1/128", "1h"))
+  show(fw.ban("2001:db8:9::9/64", "1h"))
   show(fw.ban("198.51.100.7", "1h"))
   log(fw.bans())
   log(tostring(fw.banned("203.0.113.99")) .. tostring(fw.banned("192.0.2.1")))
@@ -274,16 +275,17 @@ end)`)
 	if err := s.handle(syn()); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"true nil", "true nil", "true nil", "true nil", "true nil", "false 198.51.100.7 is protected", "5", "truefalse", "true nil", "false 203.0.113.0/24 is not banned"}
+	want := []string{"true nil", "true nil", "true nil", "true nil", "true nil", "true nil", "false 198.51.100.7 is protected", "6", "truefalse", "true nil", "false 203.0.113.0/24 is not banned"}
 	if diff := cmp.Diff(want, s.messages()); diff != "" {
 		t.Error(diff)
 	}
 	by := " by handler policy.lua:7"
 	bans := book{
-		netip.MustParsePrefix("203.0.113.9/32"):    `[6h0m0s] "probe?[2J?"` + by,
-		netip.MustParsePrefix("2001:db8:1:2::/64"): `[1h0m0s 24h0m0s 168h0m0s] ""` + by,
-		netip.MustParsePrefix("203.0.113.10/32"):   `[1h30m0s] ""` + by,
-		netip.MustParsePrefix("2001:db8::1/128"):   `[1h0m0s] ""` + by,
+		netip.MustParsePrefix("203.0.113.9/32"):       `[6h0m0s] "probe?[2J?"` + by,
+		netip.MustParsePrefix("2001:db8:1:2:3::4/64"): `[1h0m0s 24h0m0s 168h0m0s] ""` + by,
+		netip.MustParsePrefix("203.0.113.10/32"):      `[1h30m0s] ""` + by,
+		netip.MustParsePrefix("2001:db8:9::/64"):      `[1h0m0s] ""` + by,
+		netip.MustParsePrefix("2001:db8::1/128"):      `[1h0m0s] ""` + by,
 	}
 	if diff := cmp.Diff(bans, s.bans, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
@@ -359,7 +361,7 @@ fw.detect "plain" { on = { closed }, over = 5, within = "1m" }`)
 		!d.Spec.Except.Contains(netip.MustParseAddr("192.0.2.9")) {
 		t.Errorf("detector: %+v", d)
 	}
-	hit := detect.Hit{Detector: "scan", Src: netip.MustParseAddr("203.0.113.9"), First: time.Unix(10, 0), Last: time.Unix(12, 0), Count: 2, Ports: []uint16{22, 80}}
+	hit := detect.Hit{Detector: "scan", Src: netip.MustParsePrefix("203.0.113.9/32"), First: time.Unix(10, 0), Last: time.Unix(12, 0), Count: 2, Ports: []uint16{22, 80}}
 	err := s.Hit(d, hit)
 	if want := `policy.lua:8: action scan: a hit has no field "scr" (did you mean "src"?)`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -369,6 +371,44 @@ fw.detect "plain" { on = { closed }, over = 5, within = "1m" }`)
 	}
 	if plain := s.Detectors()[1]; plain.Action != nil || s.Hit(plain, hit) != nil || len(plain.Ban) != 0 || plain.Spec.Count != detect.Events {
 		t.Errorf("detector: %+v", plain)
+	}
+}
+
+// A hit without a source has no src, and tells what it has instead.
+func TestHitKeys(t *testing.T) {
+	s := newStage(t, `
+local function show(hit)
+  log(hit.key .. " " .. tostring(hit.src) .. " " .. tostring(hit.dst) .. " " .. tostring(hit.dport) .. " " .. table.concat(hit.addresses, ","))
+end
+fw.detect "crowd" { on = closed, over = 1, within = "1m", count = "distinct src", per = "dst", action = show }
+fw.detect "net" { on = closed, over = 1e9, within = "1m", count = "bytes", per = "src/24", ban = "1h", action = show }
+fw.detect "pair" { on = closed, over = 1, within = "1m", per = { "src/48", "dport" }, action = show }
+fw.detect "link" { on = closed, over = 1, within = "1m", per = { "dst", "src" }, action = show }`)
+	var configured []string
+	for i, hit := range []detect.Hit{
+		{Per: detect.Dst, Dst: netip.MustParseAddr("192.0.2.1"), Addrs: []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::")}},
+		{Per: detect.Src, Src: netip.MustParsePrefix("203.0.113.9/24")},
+		{Per: detect.SrcDport, Src: netip.MustParsePrefix("2001:db8::9/48"), Dport: 22},
+		{Per: detect.SrcDst, Src: netip.MustParsePrefix("203.0.113.9/32"), Dst: netip.MustParseAddr("192.0.2.1")},
+	} {
+		d := s.Detectors()[i]
+		configured = append(configured, fmt.Sprintf("%s per %s/%d/%d over %d", d.Spec.Count, d.Spec.Per, d.Spec.Bits4, d.Spec.Bits6, d.Spec.Over))
+		if err := s.Hit(d, hit); err != nil {
+			t.Error(err)
+		}
+	}
+	specs := []string{`distinct src per "dst"/0/0 over 1`, `bytes per "src"/24/0 over 1000000000`, `events per { "src", "dport" }/0/48 over 1`, `events per { "src", "dst" }/0/0 over 1`}
+	if diff := cmp.Diff(specs, configured); diff != "" {
+		t.Error(diff)
+	}
+	want := []string{
+		"192.0.2.1 nil 192.0.2.1 nil 203.0.113.9,2001:db8::",
+		"203.0.113.0/24 203.0.113.9 nil nil ",
+		"2001:db8::/48 to port 22 2001:db8::9 nil 22 ",
+		"203.0.113.9 to 192.0.2.1 203.0.113.9 192.0.2.1 nil ",
+	}
+	if diff := cmp.Diff(want, s.messages()); diff != "" {
+		t.Error(diff)
 	}
 }
 

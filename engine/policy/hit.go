@@ -21,6 +21,9 @@ func (p *Policy) Hit(d *Detector, hit detect.Hit) error {
 	meta := L.NewTable()
 	meta.RawSetString("__index", L.NewFunction(func(L *lua.LState) int {
 		name := L.Get(2).String()
+		if lookup(hitFields(), name) != nil {
+			return 0 // a field that this hit does not have
+		}
 		L.RaiseError("a hit has no field %q%s", name, ruleset.Suggest(name, names(hitFields())))
 		return 0
 	}))

@@ -162,18 +162,35 @@ func hitFields() []hitField {
 	}
 	return []hitField{
 		field("detector", "text", "the detector's name", func(_ *Policy, h detect.Hit) lua.LValue { return lua.LString(h.Detector) }),
-		field("src", "text", "the source that went over the threshold", func(p *Policy, h detect.Hit) lua.LValue { return p.events.addr(h.Src) }),
+		field("key", "text", `what the counted events have in common, such as "203.0.113.9", "203.0.113.0/24", "192.0.2.1" or "203.0.113.9 to port 22"`, func(_ *Policy, h detect.Hit) lua.LValue {
+			return lua.LString(h.Key())
+		}),
+		field("src", "text", `the address that went over the threshold; with per = "src/24", the last of that prefix. nil with per = "dst"`, func(p *Policy, h detect.Hit) lua.LValue { return p.events.addr(h.Src.Addr()) }),
+		field("dst", "text", `the destination address with per = "dst" or { "src", "dst" }, otherwise nil`, func(p *Policy, h detect.Hit) lua.LValue { return p.events.addr(h.Dst) }),
+		field("dport", "number", `the destination port with per = { "src", "dport" }, otherwise nil`, func(_ *Policy, h detect.Hit) lua.LValue {
+			if h.Per != detect.SrcDport {
+				return lua.LNil
+			}
+			return lua.LNumber(h.Dport)
+		}),
 		field("first", "number", "when the first counted event came, in seconds since 1970", func(_ *Policy, h detect.Hit) lua.LValue {
 			return lua.LNumber(float64(h.First.UnixNano()) / 1e9)
 		}),
 		field("last", "number", "when the last counted event came", func(_ *Policy, h detect.Hit) lua.LValue {
 			return lua.LNumber(float64(h.Last.UnixNano()) / 1e9)
 		}),
-		field("count", "number", "what was counted", func(_ *Policy, h detect.Hit) lua.LValue { return lua.LNumber(h.Count) }),
-		field("ports", "list of numbers", "the destination ports, where they were counted; 64 at most", func(p *Policy, h detect.Hit) lua.LValue {
+		field("count", "number", `how much was counted: packets, bytes or distinct things`, func(_ *Policy, h detect.Hit) lua.LValue { return lua.LNumber(h.Count) }),
+		field("ports", "list of numbers", `the latest 64 destination ports, with count = "distinct dport"; otherwise that of the last packet, if it has one`, func(p *Policy, h detect.Hit) lua.LValue {
 			t := p.state.L().NewTable()
 			for _, port := range h.Ports {
 				t.Append(lua.LNumber(port))
+			}
+			return t
+		}),
+		field("addresses", "list of text", `the latest 64 addresses that were counted, with count = "distinct dst" or "distinct src"; of IPv6 sources the first of their /64`, func(p *Policy, h detect.Hit) lua.LValue {
+			t := p.state.L().NewTable()
+			for _, a := range h.Addrs {
+				t.Append(lua.LString(a.String()))
 			}
 			return t
 		}),

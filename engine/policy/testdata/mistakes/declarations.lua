@@ -50,9 +50,9 @@ fw.stream "closed" --! stream "closed" is declared twice, first at policy.lua:1
 fw.detect "a" { on = closed, over = 10 } --! detector "a": within is missing: write fw.detect "a" { on = closed, over = 10, within = "60s" }
 fw.detect "b" { on = "closed", over = 10, within = "60s" } --! detector "b": on: a stream is expected, not "closed": local closed = fw.stream "closed"
 fw.detect "c" { on = closed, over = 10, within = 60 } --! detector "c": within: 60 has no unit: write "60s" for seconds
-fw.detect "d" { on = closed, over = 10, within = "60s", count = "distinct sport" } --! detector "d": count: "distinct sport" is not available (did you mean "distinct dport"?): it is "events" or "distinct dport"
-fw.detect "e" { on = closed, over = 10, within = "60s", per = "dst" } --! detector "e": per: "dst" is not available yet: events are counted per "src"
-fw.detect "f" { on = closed, over = 10000, within = "60s" } --! detector "f": over: a whole number from 0 to 4096 is expected, not the number 10000
+fw.detect "d" { on = closed, over = 10, within = "60s", count = "distinct sport" } --! detector "d": count: "distinct sport" is not available (did you mean "distinct dport"?): it is one of "events", "bytes", "distinct dport", "distinct dst", "distinct src"
+fw.detect "e" { on = closed, over = 10, within = "60s", per = "sport" } --! detector "e": per: "sport": must be "src", "dst", { "src", "dport" } or { "src", "dst" }, and "src/24" or "src/48" may stand for "src"
+fw.detect "f" { on = closed, over = 0.5, within = "60s" } --! detector "f": over: a whole number from 0 to 1099511627776 is expected, not the number 0.5
 fw.detect "g" { on = closed, over = 10, within = "0s" } --! detector "g": within: "0s" is no time at all: it must be longer than 0
 fw.detect "h" { on = closed, over = 10, within = "60s", ban = { "1h", 24 } } --! detector "h": ban: 24 has no unit: write "24s" for seconds
 fw.detect "i" { on = closed, over = 10, within = "60s", ban = {} } --! detector "i": ban: the list of times is empty
@@ -60,7 +60,7 @@ fw.detect "j" { on = closed, over = 10, within = "1 minute" } --! detector "j": 
 fw.detect "k" { on = closed, over = 10, within = "60s", action = fw.ban("192.0.2.1", "1h") } --! fw.ban works in handlers only: while the policy is read, nothing is in force yet
 ---
 fw.detect "a" { on = closed, over = 10, within = "60s", track = 100000000 } --! detector "a": track: a whole number from 1 to 67108864 is expected, not the number 100000000
-fw.detect "b" { on = closed, over = 4096, within = "60s", track = 60000 } --! detector "b": track = 60000: must be at most 1632 with over = 4096, to fit into 64 MiB
+fw.detect "b" { on = closed, over = 4096, within = "60s", track = 60000 } --! detector "b": track = 60000: must be at most 1632 with count = "events" and over = 4096, to fit into 64 MiB
 fw.detect "c" { on = closed, over = 10, within = "60d" } --! detector "c": within: "60d" is too long: at most 720h0m0s
 fw.detect "d" { on = closed, over = 10, within = "60s", shadow = "yes" } --! detector "d": shadow: true or false is expected, not "yes"
 fw.detect "e" { on = closed, over = 10, within = "60s", action = "ban" } --! detector "e": action: function(hit) … end is expected, not "ban"
@@ -69,6 +69,13 @@ fw.detect "g" { on = closed, over = 10, within = "60s" }
 fw.detect "g" { on = closed, over = 11, within = "60s" } --! detector "g" is declared twice, first at policy.lua:8
 fw.detect "h" --! detector "h" is named but never filled: write fw.detect "h" { on = closed, over = 10, within = "60s" }
 fw.detect "i" { on = {}, over = 10, within = "60s" } --! detector "i": on: the list is empty: a detector counts the events of a stream
+fw.detect "j" { on = closed, over = 10, within = "60s", per = { "src", 24 } } --! detector "j": per: a text is expected, not the number 24
+fw.detect "k" { on = closed, over = 10, within = "60s", per = "src/7" } --! detector "k": per: "src/7": "7" is no prefix length from 8 to 32 for IPv4, or from 33 to 128 for IPv6
+fw.detect "l" { on = closed, over = 5000, within = "60s", count = "distinct dport" } --! detector "l": over = 5000: must be from 0 to 4096 with count = "distinct dport"
+fw.detect "m" { on = closed, over = 10, within = "60s", count = "distinct src" } --! detector "m": count = "distinct src": is always 1 with per = "src"; use per = "dst", or a shorter prefix such as "src/24"
+fw.detect "n" { on = closed, over = 10, within = "60s", per = "dst", ban = "1h" } --! detector "n": ban is not possible, since per = "dst" names no source to ban: use action = function(hit) … end
+fw.detect "o" { on = closed, over = 10, within = "60s", count = "distinct src", per = "dst", shadow = true } --! detector "o": shadow is not possible, since count = "distinct src" names no source to ban: use action = function(hit) … end
+fw.detect "p" { on = closed, over = 10, within = "60s", count = "distinct src", per = "src/24", ban = "1h" } --! detector "p": ban is not possible, since count = "distinct src" names no source to ban: use action = function(hit) … end
 ---
 fw.on(closed, { tpc = 3389 }, function(ev) end) --! unknown field "tpc" in the filter of fw.on (did you mean "tcp"?)
 fw.on(closed, { ct = "new" }, function(ev) end) --! the filter of fw.on: a logged packet does not tell its ct, so a filter cannot ask for it
