@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -92,7 +93,9 @@ func measureFlood(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.find("flood.memory", finding{Measured: mem.peak})
-	f.tell(b, float64(logged), before, after, (cpuAfter - cpu).Seconds(), lasted)
+	if err := f.tell(b, float64(logged), before, after, (cpuAfter - cpu).Seconds(), lasted); err != nil {
+		return err
+	}
 	if len(took) > 0 {
 		note := fmt.Sprintf("the slowest of %d", len(took))
 		if missed > 0 {
@@ -105,12 +108,15 @@ func measureFlood(ctx context.Context, b *bench) error {
 }
 
 // tell notes what became of the packets.
-func (f *flood) tell(b *bench, logged float64, before, after metrics, cpu float64, lasted time.Duration) {
+func (f *flood) tell(b *bench, logged float64, before, after metrics, cpu float64, lasted time.Duration) error {
 	grown := func(name, value string) float64 { return after.sum(name, value) - before.sum(name, value) }
 	received := grown("nflog_events_total", "")
+	if received == 0 {
+		return errors.New("the daemon received nothing")
+	}
 	rate := finding{Measured: logged / lasted.Seconds()}
 	if sent := float64(f.sent.Load()); sent > 1.01*logged {
-		rate.Note = fmt.Sprintf("of %.0f sent: this machine's network stack did not bring more to the rules", sent/lasted.Seconds())
+		rate.Note = fmt.Sprintf("of %.0f sent; the others did not come as far as the rules", sent/lasted.Seconds())
 	}
 	b.find("flood.logged", rate)
 	b.find("flood.received", finding{
@@ -119,6 +125,7 @@ func (f *flood) tell(b *bench, logged float64, before, after metrics, cpu float6
 			grown("nflog_lost_events_total", "kernel"), grown("nflog_lost_events_total", "decode"), grown("nflog_lost_events_total", "queue")),
 	})
 	b.find("flood.cpu", finding{Measured: 1e9 * cpu / received, Note: fmt.Sprintf("%.0f%% of a CPU", 100*cpu/lasted.Seconds())})
+	return nil
 }
 
 // flood is one sender of all packets: those of the spoofed sources and those of a scanner.

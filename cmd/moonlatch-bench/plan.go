@@ -28,8 +28,8 @@ func plan() []measurement {
 		{"flood", 25 * s, floodRows(), measureFlood},
 		{"idle", 20 * s, idleRows(), measureIdle},
 		{"expiry", 40 * s, expiryRows(), measureExpiry},
-		{"bans", 60 * s, bansRows(), measureBans},
-		{"set", 60 * s, setRows(), measureSet},
+		{"bans", 45 * s, bansRows(), measureBans},
+		{"set", 35 * s, setRows(), measureSet},
 	}
 }
 
@@ -62,18 +62,18 @@ type sizes struct {
 	idle       time.Duration
 	trials     int // in as many namespaces at once
 	trial      time.Duration
-	repetition int // of what is done side by side
+	repetition int // of what is done side by side, if there is time
 }
 
 func (o options) sizes() sizes {
 	if o.quick {
 		return sizes{
-			events: 2000, rules: 100, bans: 2000, addresses: 2000, sources: 3, spoofed: 1000, scanners: 1,
-			flood: 300 * time.Millisecond, idle: 300 * time.Millisecond, trials: 2, trial: 2 * time.Second, repetition: 1,
+			events: 2000, rules: 100, bans: 2000, addresses: 2000, sources: 3, spoofed: 100_000, scanners: 1,
+			flood: 300 * time.Millisecond, idle: 300 * time.Millisecond, trials: 2, trial: time.Second, repetition: 1,
 		}
 	}
 	return sizes{
 		events: 400_000, rules: 10_000, bans: 1_000_000, addresses: 1_000_000, sources: 120, spoofed: 1_000_000, scanners: 8,
-		flood: 4 * time.Second, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, repetition: 5,
+		flood: 4 * time.Second, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, repetition: 3,
 	}
 }

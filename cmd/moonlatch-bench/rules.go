@@ -78,18 +78,16 @@ func (r *rules) sideBySide(ctx context.Context, n, times int) (took pair, err er
 	if err := os.WriteFile(r.file, []byte(rendered), 0o600); err != nil {
 		return took, err
 	}
-	for range times {
+	err = repeat(ctx, times, func() error {
 		ours, err := r.apply(ctx, p)
 		if err != nil {
-			return took, err
+			return err
 		}
 		anchor, err := r.feed(ctx, number)
-		if err != nil {
-			return took, err
-		}
 		took.add(ours.Seconds(), anchor.Seconds())
-	}
-	return took, nil
+		return err
+	})
+	return took, err
 }
 
 // apply puts the policy's ruleset in force and takes it out again.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -23,7 +24,7 @@ func setRows() []row {
 }
 
 const feedPolicy = `local fw = require "moonlatch"
-local feed = fw.set "feed" { file = "feed.txt" }
+local feed = fw.set "feed" { file = "` + feedFile + `" }
 local input = fw.chain "input" { hook = "input" }
 input { "listed", src = feed, fw.drop }
 `
@@ -31,51 +32,81 @@ input { "listed", src = feed, fw.drop }
 // measureSet applies a policy with a long list, from the start of the command to
 // its end, and then reads the same list and loads it over bare netlink.
 func measureSet(ctx context.Context, b *bench) error {
-	p, err := b.program("set", nil)
-	if err != nil {
-		return err
-	}
-	list := filepath.Join(p.folder, "feed.txt")
-	if err := writeFeed(list, b.size.addresses); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(p.folder, "feed.lua"), []byte(feedPolicy), 0o600); err != nil {
-		return err
-	}
-	start := time.Now()
-	state, err := p.wait(p.command(ctx, "apply", "feed.lua"))
-	took := time.Since(start)
-	if err != nil {
-		return err
-	}
 	c, err := nft.Open(nft.Config{})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	info, err := c.SetInfo(nft.Table{Family: nft.Inet, Name: ruleset.Table(1)}, "feed4")
+	var took pair
+	var peak float64
+	round := 0
+	err = repeat(ctx, b.size.repetition, func() error {
+		round++
+		p, err := b.program(fmt.Sprint("set", round), nil)
+		if err != nil {
+			return err
+		}
+		ours, mem, err := applyFeed(ctx, p, b.size.addresses)
+		if err != nil {
+			return err
+		}
+		t := nft.Table{Family: nft.Inet, Name: ruleset.Table(1)}
+		info, err := c.SetInfo(t, "feed4")
+		if err != nil {
+			return err
+		}
+		if info.Count >= 0 && info.Count < b.size.addresses {
+			return fmt.Errorf("%d of %d addresses are in the set", info.Count, b.size.addresses)
+		}
+		if err := nftRun(ctx, "flush ruleset"); err != nil {
+			return err
+		}
+		settle()
+		bare, err := readAndLoad(ctx, p, bareSet{interval: info.Interval})
+		took.add(ours.Seconds(), bare.Seconds())
+		peak = max(peak, mem)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if info.Count >= 0 && info.Count < b.size.addresses {
-		return fmt.Errorf("%d of %d addresses are in the set", info.Count, b.size.addresses)
-	}
-	settle()
-	start = time.Now()
-	addresses, err := readFeed(list)
-	if err != nil {
-		return err
-	}
-	reading := time.Since(start)
-	bare, err := loadElsewhere(ctx, bareSet{interval: info.Interval}, len(addresses), func(i int) uint32 { return addresses[i] })
-	if err != nil {
-		return err
-	}
-	b.find("set.apply", finding{Measured: took.Seconds(), Anchor: (reading + bare).Seconds(), Samples: 1})
-	if usage, ok := state.SysUsage().(*syscall.Rusage); ok { // of the process and those it waited for, whichever had most
-		b.find("set.memory", finding{Measured: float64(usage.Maxrss) * 1024 / 1e6})
-	}
+	b.find("set.apply", took.at(0.5))
+	b.find("set.memory", finding{Measured: peak})
 	return nil
+}
+
+const feedFile = "feed.txt"
+
+// applyFeed applies the policy and returns how long that took and how many megabytes.
+func applyFeed(ctx context.Context, p *program, addresses int) (took time.Duration, mem float64, err error) {
+	if err := writeFeed(filepath.Join(p.folder, feedFile), addresses); err != nil {
+		return 0, 0, err
+	}
+	if err := os.WriteFile(filepath.Join(p.folder, "feed.lua"), []byte(feedPolicy), 0o600); err != nil {
+		return 0, 0, err
+	}
+	start := time.Now()
+	state, err := p.wait(p.command(ctx, "apply", "feed.lua"))
+	took = time.Since(start)
+	if err != nil {
+		return 0, 0, err
+	}
+	usage, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, 0, errors.New("no resource usage of a process")
+	}
+	return took, float64(usage.Maxrss) * 1024 / 1e6, nil // of the process and those it waited for, whichever had most
+}
+
+func readAndLoad(ctx context.Context, p *program, s bareSet) (time.Duration, error) {
+	start := time.Now()
+	addresses, err := readFeed(filepath.Join(p.folder, feedFile))
+	reading := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	loading, err := loadElsewhere(ctx, s, len(addresses), func(i int) uint32 { return addresses[i] })
+	return reading + loading, err
 }
 
 func writeFeed(path string, n int) error {

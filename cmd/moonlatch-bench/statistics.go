@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -31,4 +32,19 @@ func (p *pair) add(ours, anchor float64) {
 // at is a quantile of both.
 func (p *pair) at(q float64) finding {
 	return finding{Measured: quantile(p.ours, q), Anchor: quantile(p.anchor, q), Samples: len(p.ours)}
+}
+
+// repeat does something n times, or fewer if there is not time for one more and a half.
+func repeat(ctx context.Context, n int, do func() error) error {
+	for range n {
+		start := time.Now()
+		if err := do(); err != nil {
+			return err
+		}
+		took := time.Since(start)
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < took+took/2 {
+			break
+		}
+	}
+	return nil
 }
