@@ -31,7 +31,7 @@ func Listen(path string) (net.Listener, error) {
 		conn.Close()
 		return nil, fmt.Errorf("control socket %s: another daemon answers on it", path)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeSocket(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	// The mode has to be right from the first instant, not a chmod later.
@@ -42,6 +42,21 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return l, nil
+}
+
+// removeSocket removes a socket that nobody listens on, and nothing else.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("%s is there already and is no socket", path)
+	}
+	return os.Remove(path)
 }
 
 // Serve answers requests until ctx ends, then lets those under way finish.

@@ -1,0 +1,222 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// memory is a Service that keeps what it is asked.
+type memory struct {
+	applied ApplyRequest
+	bans    []Ban
+	err     error
+}
+
+func (m *memory) Status(context.Context) (Status, error) {
+	return Status{APIVersion: Version, State: Opened}, m.err
+}
+func (m *memory) Apply(_ context.Context, req ApplyRequest) (Applied, error) {
+	m.applied = req
+	return Applied{APIVersion: Version, Generation: Generation{Number: 7}}, m.err
+}
+func (m *memory) Confirm(context.Context) (Generation, error)  { return Generation{Number: 7}, m.err }
+func (m *memory) Rollback(ctx context.Context) (Status, error) { return m.Status(ctx) }
+func (m *memory) Reset(context.Context) (ResetResult, error)   { return ResetResult{Open: true}, m.err }
+func (m *memory) Ban(_ context.Context, req BanRequest) (Ban, error) {
+	m.bans = append(m.bans, Ban{Target: req.Target, Why: req.Why})
+	return m.bans[len(m.bans)-1], m.err
+}
+func (m *memory) Unban(context.Context, UnbanRequest) (UnbanResult, error) {
+	return UnbanResult{Lifted: len(m.bans)}, m.err
+}
+func (m *memory) Bans(context.Context) ([]Ban, error) { return m.bans, m.err }
+
+// serve serves a Service on a socket until the test ends.
+func serve(t *testing.T, s Service) (path string, c *Client) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "run", "control.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- Serve(ctx, l, s, slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	c, err = Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, c
+}
+
+// TestRoundTrip asks everything once, over a real socket.
+func TestRoundTrip(t *testing.T) {
+	m := &memory{}
+	_, c := serve(t, m)
+	ctx := t.Context()
+	req := ApplyRequest{Entry: "web.lua", Files: map[string][]byte{"web.lua": {0, 1, 255}}, Confirm: time.Minute, Spare: []string{"192.0.2.1"}, By: "ann"}
+	if a, err := c.Apply(ctx, req); err != nil || a.Generation.Number != 7 {
+		t.Errorf("apply: %+v, %v", a, err)
+	}
+	if !strings.HasPrefix(m.applied.By, "ann (uid ") {
+		t.Errorf("applied by %q; want the name and the peer", m.applied.By)
+	}
+	m.applied.By = req.By
+	if diff := cmp.Diff(req, m.applied); diff != "" {
+		t.Error(diff)
+	}
+	if s, err := c.Status(ctx); err != nil || s.State != Opened {
+		t.Errorf("status: %+v, %v", s, err)
+	}
+	if g, err := c.Confirm(ctx); err != nil || g.Number != 7 {
+		t.Errorf("confirm: %+v, %v", g, err)
+	}
+	if _, err := c.Rollback(ctx); err != nil {
+		t.Errorf("rollback: %v", err)
+	}
+	if r, err := c.Reset(ctx); err != nil || !r.Open {
+		t.Errorf("reset: %+v, %v", r, err)
+	}
+	if b, err := c.Ban(ctx, BanRequest{Target: "192.0.2.1", For: time.Hour, Why: "a <b> & \"c\""}); err != nil || b.Why != "a <b> & \"c\"" {
+		t.Errorf("ban: %+v, %v", b, err)
+	}
+	if b, err := c.Bans(ctx); err != nil || len(b) != 1 {
+		t.Errorf("bans: %+v, %v", b, err)
+	}
+	if r, err := c.Unban(ctx, UnbanRequest{All: true}); err != nil || r.Lifted != 1 {
+		t.Errorf("unban: %+v, %v", r, err)
+	}
+}
+
+// TestErrors brings every code across the socket.
+func TestErrors(t *testing.T) {
+	m := &memory{}
+	_, c := serve(t, m)
+	for _, code := range []Code{Failed, BadRequest, BadPolicy, NotPermitted, NoTrial, RolledBack, NotFound, Refused, Busy} {
+		m.err = &Error{code, "because of " + string(code)}
+		_, err := c.Status(t.Context())
+		var e *Error
+		if !errors.As(err, &e) || *e != *m.err.(*Error) {
+			t.Errorf("%s came across as %v", code, err)
+		}
+	}
+	m.err = errors.New("anything else")
+	if _, err := c.Confirm(t.Context()); err == nil || err.Error() != "anything else" {
+		t.Errorf("another error came across as %v", err)
+	}
+}
+
+// TestBadRequests sends what no client of ours sends.
+func TestBadRequests(t *testing.T) {
+	m := &memory{}
+	_, c := serve(t, m)
+	for body, want := range map[string]int{
+		`{"target":"192.0.2.1","fro":5}`: http.StatusUnprocessableEntity,
+		`{`:                              http.StatusUnprocessableEntity,
+		`[1]`:                            http.StatusUnprocessableEntity,
+		`{"target":"192.0.2.1"}`:         http.StatusOK,
+	} {
+		resp, err := c.http.Post("http://moonlatch/v1/ban", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %s %s, want %d", body, resp.Status, text, want)
+		}
+	}
+	if len(m.bans) != 1 {
+		t.Errorf("%d bans were asked for, want 1", len(m.bans))
+	}
+}
+
+// TestPeers lets only root and the daemon's own user through.
+func TestPeers(t *testing.T) {
+	m := &memory{}
+	h := permitted(slog.New(slog.DiscardHandler), routes(m))
+	self := uint32(os.Geteuid())
+	for _, tt := range []struct {
+		peer peer
+		want int
+	}{
+		{peer{uid: 0}, http.StatusOK},
+		{peer{uid: self}, http.StatusOK},
+		{peer{uid: self + 1000}, http.StatusForbidden},
+		{peer{uid: 0, err: errors.New("not told")}, http.StatusForbidden},
+	} {
+		r := httptest.NewRequest("GET", "/v1/status", nil)
+		r = r.WithContext(context.WithValue(r.Context(), peerKey{}, tt.peer))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tt.want {
+			t.Errorf("peer %+v: %d %s, want %d", tt.peer, w.Code, w.Body, tt.want)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/v1/status", nil))
+	if w.Code != http.StatusForbidden {
+		t.Errorf("no peer at all: %d, want %d", w.Code, http.StatusForbidden)
+	}
+}
+
+// TestListen finds another daemon, and takes a dead one's socket over.
+func TestListen(t *testing.T) {
+	path, _ := serve(t, &memory{})
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+		t.Errorf("listen beside another daemon: %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("the socket's mode: %v, %v; want 0660", info.Mode(), err)
+	}
+	file := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(file); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		t.Errorf("listen on a file: %v", err)
+	}
+	dead := filepath.Join(t.TempDir(), "dead.sock")
+	for range 2 { // the second time over what the first one leaves
+		l, err := Listen(dead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		l.Close()
+	}
+	if _, err := Dial(filepath.Join(t.TempDir(), "none.sock")); !errors.Is(err, ErrNoDaemon) {
+		t.Errorf("dial with no daemon: %v, want ErrNoDaemon", err)
+	}
+}
+
+// TestNames adds a caller's name to what the kernel says, but nothing that could
+// forge a line of the log.
+func TestNames(t *testing.T) {
+	p := peer{uid: 5, pid: 6}
+	for name, want := range map[string]string{
+		"ann": "ann (uid 5, pid 6)", "": "uid 5, pid 6", "a\nb": "uid 5, pid 6", strings.Repeat("x", 65): "uid 5, pid 6",
+	} {
+		if got := p.named(name); got != want {
+			t.Errorf("named(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
