@@ -110,10 +110,10 @@ func TestMistakes(t *testing.T) {
 func TestJudge(t *testing.T) {
 	yes, no := true, false
 	tests := []struct {
-		name string
-		row  row
-		held *bool
-		busy bool
+		name  string
+		row   row
+		held  *bool
+		doubt bool
 	}{
 		{"no budget", row{Finding: &finding{Measured: 1}}, nil, false},
 		{"not measured", row{MaxRatio: 2}, nil, false},
@@ -121,15 +121,17 @@ func TestJudge(t *testing.T) {
 		{"ratio missed", row{MaxRatio: 2, Finding: &finding{Measured: 3.1, Anchor: 1.5}}, &no, false},
 		{"no anchor", row{MaxRatio: 2, Finding: &finding{Measured: 3}}, &no, false},
 		{"most", row{Max: most(5), Finding: &finding{Measured: 5, Anchor: 9}}, &yes, false},
-		{"most missed", row{Max: most(5), Finding: &finding{Measured: 6, Anchor: 4}}, &no, false},
+		{"most missed", row{Max: most(5), Finding: &finding{Measured: 6, Anchor: 2}}, &no, false},
 		{"none allowed", row{Max: most(0), Finding: &finding{Measured: 1}}, &no, false},
-		{"busy machine", row{Max: most(5), Finding: &finding{Measured: 20, Anchor: 10}}, nil, true},
+		{"busy machine", row{Max: most(5), Finding: &finding{Measured: 20, Anchor: 3}}, nil, true},
+		{"too few", row{MaxRatio: 2, Finding: &finding{Measured: 9, Anchor: 1, Reduced: true}}, nil, true},
+		{"too few, no budget", row{Finding: &finding{Measured: 9, Reduced: true}}, nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := tt.row
 			r.judge()
-			if (r.Held == nil) != (tt.held == nil) || r.Held != nil && *r.Held != *tt.held || r.Busy != tt.busy {
+			if (r.Held == nil) != (tt.held == nil) || r.Held != nil && *r.Held != *tt.held || (r.Doubt != "") != tt.doubt {
 				t.Errorf("%+v", r)
 			}
 		})

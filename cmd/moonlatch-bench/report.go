@@ -81,8 +81,8 @@ func (r *row) print(out io.Writer) {
 		return
 	}
 	anchor, ratio, held := "–", "–", "–"
-	if r.Busy {
-		held = "?     the machine is too busy for the anchor, too"
+	if r.Doubt != "" {
+		held = "?     " + r.Doubt
 	}
 	if r.Finding.Anchor > 0 {
 		anchor, ratio = quantity(r.Finding.Anchor, r.Unit), short(r.Ratio)+" ×"

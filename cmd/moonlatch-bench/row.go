@@ -19,8 +19,8 @@ type row struct {
 	Finding *finding `json:"finding"` // nil when it could not be measured
 	Missing string   `json:"missing,omitempty"`
 	Ratio   float64  `json:"ratio,omitempty"`
-	Held    *bool    `json:"held"`           // nil without a budget, without a finding, and where it cannot be told
-	Busy    bool     `json:"busy,omitempty"` // it cannot be told: the anchor was beyond the budget too
+	Held    *bool    `json:"held"`            // nil without a budget, without a finding, and where it cannot be told
+	Doubt   string   `json:"doubt,omitempty"` // why it cannot be told
 }
 
 // A finding is what came out for a row.
@@ -28,6 +28,7 @@ type finding struct {
 	Measured float64 `json:"measured"`
 	Anchor   float64 `json:"anchor,omitempty"` // measured in the same run, in the same unit
 	Samples  int     `json:"samples,omitempty"`
+	Reduced  bool    `json:"reduced,omitempty"` // less was measured than the row says: its budget does not apply
 	Note     string  `json:"note,omitempty"`
 }
 
@@ -55,15 +56,19 @@ func (r *row) judge() {
 	}
 	held := true
 	switch {
+	case r.MaxRatio == 0 && r.Max == nil:
+		return
+	case f.Reduced:
+		r.Doubt = "less was measured"
+		return
 	case r.MaxRatio > 0:
 		held = r.Ratio > 0 && r.Ratio <= r.MaxRatio
-	case r.Max != nil:
+	default:
 		held = f.Measured <= *r.Max
-		if r.Busy = !held && f.Anchor > *r.Max; r.Busy {
+		if !held && f.Anchor > *r.Max/2 {
+			r.Doubt = "a busy machine: the anchor alone used up half of it or more"
 			return
 		}
-	default:
-		return
 	}
 	r.Held = &held
 }

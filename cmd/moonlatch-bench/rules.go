@@ -53,6 +53,7 @@ func measureRules(ctx context.Context, b *bench) error {
 		}
 		f := took.at(0.5)
 		if n < b.size.rules {
+			f.Reduced = true
 			f.Note = fmt.Sprintf("only %d rules: net.core.wmem_max allows no more but to root", n)
 		}
 		b.find("rules.apply", f)
