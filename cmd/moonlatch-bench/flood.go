@@ -33,11 +33,12 @@ const (
 // measureFlood sends packets of ever new sources as fast as it can, and lets
 // slow scanners hide among them, one at a time.
 func measureFlood(ctx context.Context, b *bench) error {
-	w, err := newWire()
-	if err != nil {
+	f := &flood{spoofed: uint32(b.size.spoofed)}
+	var err error
+	if f.wire, err = newWire(); err != nil {
 		return err
 	}
-	defer w.close()
+	defer f.wire.close()
 	daemon, err := b.guard(ctx)
 	if err != nil {
 		return err
@@ -48,43 +49,15 @@ func measureFlood(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer witness.close()
-	pid := daemon.daemon.Process.Pid
-	before, err := readMetrics(ctx)
+	before, err := daemon.usage(ctx)
 	if err != nil {
 		return err
 	}
-	cpu, err := processTime(pid)
-	if err != nil {
+	if err := f.play(ctx, witness.nft, b.size.scanners, b.size.flood); err != nil {
 		return err
-	}
-	f := &flood{wire: w, spoofed: uint32(b.size.spoofed)}
-	flooding, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- f.run(flooding) }()
-	start := time.Now()
-	took, whole, missed, scanErr := f.scanners(ctx, witness.nft, b.size.scanners)
-	if left := b.size.flood - time.Since(start); left > 0 && scanErr == nil {
-		time.Sleep(left)
-	}
-	stop()
-	if err := <-ended; err != nil {
-		return err
-	}
-	lasted := time.Since(start)
-	if scanErr != nil {
-		return scanErr
 	}
 	time.Sleep(200 * time.Millisecond) // the daemon reads what is left
-	after, err := readMetrics(ctx)
-	if err != nil {
-		return err
-	}
-	cpuAfter, err := processTime(pid)
-	if err != nil {
-		return err
-	}
-	mem, err := memoryOf(pid)
+	after, err := daemon.usage(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,31 +65,34 @@ func measureFlood(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.find("flood.memory", finding{Measured: mem.peak})
-	if err := f.tell(b, float64(logged), before, after, (cpuAfter - cpu).Seconds(), lasted); err != nil {
-		return err
-	}
-	if len(took) > 0 {
-		note := fmt.Sprintf("the slowest of %d", len(took))
-		if missed > 0 {
-			note += fmt.Sprintf("; %d more were not banned within %s", missed, scannerLimit)
-		}
-		b.find("flood.ban", finding{Measured: quantile(took, 1), Samples: len(took), Note: note})
-		b.find("flood.whole", finding{Measured: quantile(whole, 1), Samples: len(whole), Note: fmt.Sprintf("median %.1f ms, a probe every %s", median(whole), scannerEvery)})
-	}
-	return nil
+	f.tellScanners(b)
+	return f.tellPackets(b, float64(logged), before, after)
 }
 
-// tell notes what became of the packets.
-func (f *flood) tell(b *bench, logged float64, before, after metrics, cpu float64, lasted time.Duration) error {
+// tellScanners notes how the scanners fared.
+func (f *flood) tellScanners(b *bench) {
+	if len(f.took) == 0 {
+		return
+	}
+	note := fmt.Sprintf("the slowest of %d", len(f.took))
+	if f.missed > 0 {
+		note += fmt.Sprintf("; %d more were not banned within %s", f.missed, scannerLimit)
+	}
+	b.find("flood.ban", finding{Measured: quantile(f.took, 1), Samples: len(f.took), Note: note})
+	note = fmt.Sprintf("median %.1f ms, a probe every %s", median(f.whole), scannerEvery)
+	b.find("flood.whole", finding{Measured: quantile(f.whole, 1), Samples: len(f.whole), Note: note})
+}
+
+// tellPackets notes what became of the packets, of which so many were logged.
+func (f *flood) tellPackets(b *bench, logged float64, before, after usage) error {
 	grown := func(name, value string) float64 { return after.sum(name, value) - before.sum(name, value) }
 	received := grown("nflog_events_total", "")
 	if received == 0 {
 		return errors.New("the daemon received nothing")
 	}
-	rate := finding{Measured: logged / lasted.Seconds()}
+	rate := finding{Measured: logged / f.lasted.Seconds()}
 	if sent := float64(f.sent.Load()); sent > 1.01*logged {
-		rate.Note = fmt.Sprintf("of %.0f sent; the others did not come as far as the rules", sent/lasted.Seconds())
+		rate.Note = fmt.Sprintf("of %.0f sent; the others did not come as far as the rules", sent/f.lasted.Seconds())
 	}
 	b.find("flood.logged", rate)
 	b.find("flood.received", finding{
@@ -124,7 +100,9 @@ func (f *flood) tell(b *bench, logged float64, before, after metrics, cpu float6
 		Note: fmt.Sprintf("lost: %.0f for want of room in the kernel's buffer, %.0f undecoded, %.0f at the policy's queue",
 			grown("nflog_lost_events_total", "kernel"), grown("nflog_lost_events_total", "decode"), grown("nflog_lost_events_total", "queue")),
 	})
-	b.find("flood.cpu", finding{Measured: 1e9 * cpu / received, Note: fmt.Sprintf("%.0f%% of a CPU", 100*cpu/lasted.Seconds())})
+	cpu := (after.cpu - before.cpu).Seconds()
+	b.find("flood.cpu", finding{Measured: 1e9 * cpu / received, Note: fmt.Sprintf("%.0f%% of a CPU", 100*cpu/f.lasted.Seconds())})
+	b.find("flood.memory", finding{Measured: after.memory.peak})
 	return nil
 }
 
@@ -135,6 +113,28 @@ type flood struct {
 	sent    atomic.Uint64
 	scanner atomic.Uint32             // who scans now, 0 for nobody
 	decided atomic.Pointer[time.Time] // when its deciding probe was sent
+
+	lasted time.Duration
+	took   []float64 // milliseconds from the deciding packet that the daemon saw to the ban, of each scanner
+	whole  []float64 // milliseconds since the packet that would have decided, had none been lost
+	missed int       // scanners that were not banned
+}
+
+// play floods until n scanners were at it, and for no less than a time.
+func (f *flood) play(ctx context.Context, c *nft.Client, n int, least time.Duration) error {
+	flooding, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	start := time.Now()
+	go func() { ended <- f.run(flooding) }()
+	err := f.scanners(ctx, c, n)
+	if left := least - time.Since(start); left > 0 && err == nil {
+		time.Sleep(left)
+	}
+	stop()
+	err = errors.Join(err, <-ended)
+	f.lasted = time.Since(start)
+	return err
 }
 
 // run floods until ctx ends.
@@ -176,13 +176,11 @@ func (f *flood) run(ctx context.Context) error {
 	return err
 }
 
-// scanners has one scanner after another scan until it is banned. It returns, in
-// milliseconds, how long the daemon took from the deciding packet that it saw,
-// and how long it was since the packet that would have decided, had none been lost.
-func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) (took, whole []float64, missed int, err error) {
+// scanners has one scanner after another scan until it is banned.
+func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) error {
 	m, err := readMetrics(ctx)
 	if err != nil {
-		return nil, nil, 0, err
+		return err
 	}
 	for i := range n {
 		f.decided.Store(nil)
@@ -191,23 +189,23 @@ func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) (took, whole
 		banned, ok, err := awaitElement(ctx, c, who)
 		f.scanner.Store(0)
 		if err != nil {
-			return nil, nil, 0, err
+			return err
 		}
 		if !ok {
-			missed++
+			f.missed++
 			continue
 		}
 		next, err := awaitBan(ctx, m)
 		if err != nil {
-			return nil, nil, 0, err
+			return err
 		}
-		took = append(took, ms(banTime(m, next)))
+		f.took = append(f.took, ms(banTime(m, next)))
 		if at := f.decided.Load(); at != nil {
-			whole = append(whole, ms(banned.Sub(*at)))
+			f.whole = append(f.whole, ms(banned.Sub(*at)))
 		}
 		m = next
 	}
-	return took, whole, missed, nil
+	return nil
 }
 
 // awaitElement waits until the kernel holds a ban of the address.

@@ -20,9 +20,8 @@ func measureIdle(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer daemon.kill()
-	pid := daemon.daemon.Process.Pid
 	time.Sleep(b.size.idle / 10) // what the last command left to do
-	before, err := processTime(pid)
+	before, err := daemon.cpu()
 	if err != nil {
 		return err
 	}
@@ -31,11 +30,11 @@ func measureIdle(ctx context.Context, b *bench) error {
 		return ctx.Err()
 	case <-time.After(b.size.idle):
 	}
-	after, err := processTime(pid)
+	after, err := daemon.cpu()
 	if err != nil {
 		return err
 	}
-	mem, err := memoryOf(pid)
+	mem, err := daemon.memory()
 	if err != nil {
 		return err
 	}

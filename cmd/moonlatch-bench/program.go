@@ -144,6 +144,29 @@ func (b *bench) guard(ctx context.Context) (*program, error) {
 	return p, nil
 }
 
+// cpu is the CPU time that the daemon has used.
+func (p *program) cpu() (time.Duration, error) { return processTime(p.daemon.Process.Pid) }
+
+func (p *program) memory() (memory, error) { return memoryOf(p.daemon.Process.Pid) }
+
+// usage is what the daemon has done and used so far.
+type usage struct {
+	metrics
+	cpu    time.Duration
+	memory memory
+}
+
+func (p *program) usage(ctx context.Context) (u usage, err error) {
+	if u.metrics, err = readMetrics(ctx); err != nil {
+		return u, err
+	}
+	if u.cpu, err = p.cpu(); err != nil {
+		return u, err
+	}
+	u.memory, err = p.memory()
+	return u, err
+}
+
 // metrics is what the daemon tells Prometheus.
 type metrics map[string]*dto.MetricFamily
 
