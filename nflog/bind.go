@@ -53,16 +53,12 @@ func prepare(conn *netlink.Conn, cfg Config) error {
 }
 
 // bind binds the group and applies cfg.
-func bind(conn *netlink.Conn, raw syscall.RawConn, cfg Config) error {
-	attributes, err := bindAttributes(cfg)
-	if err != nil {
-		return fmt.Errorf("nflog: bind group %d: %w", cfg.Group, err)
-	}
-	err = request(conn, raw, configMessage(msgConfig, cfg.Group, attributes))
+func bind(raw syscall.RawConn, cfg Config) error {
+	err := request(raw, configMessage(msgConfig, cfg.Group, bindAttributes(cfg)))
 	if err == nil {
 		return nil
 	}
-	return bindError(err, cfg.Group, mayConfigure(conn, raw))
+	return bindError(err, cfg.Group, mayConfigure(raw))
 }
 
 // bindError explains why the kernel refused to bind a group.
@@ -85,8 +81,8 @@ func unsupported(err error) error {
 
 // mayConfigure tells the kernel's two meanings of EPERM apart: a request that no
 // group can answer is refused with EPERM only for want of the capability.
-func mayConfigure(conn *netlink.Conn, raw syscall.RawConn) bool {
-	err := request(conn, raw, configMessage(msgPacket, 0, nil))
+func mayConfigure(raw syscall.RawConn) bool {
+	err := request(raw, configMessage(msgPacket, 0, nil))
 	return !errors.Is(err, unix.EPERM)
 }
 
@@ -95,12 +91,13 @@ func mayConfigure(conn *netlink.Conn, raw syscall.RawConn) bool {
 // It does not ask for an acknowledgement: once a group is bound, packets may
 // stand before it in the queue. A refusal however comes before any packet, and is
 // there when the sending system call returns.
-func request(conn *netlink.Conn, raw syscall.RawConn, m netlink.Message) error {
-	if _, err := conn.Send(m); err != nil {
-		return err
-	}
+func request(raw syscall.RawConn, m []byte) error {
 	var refusal error
-	err := raw.Control(func(fd uintptr) { refusal = takeRefusal(int(fd)) })
+	err := raw.Control(func(fd uintptr) {
+		if _, refusal = unix.Write(int(fd), m); refusal == nil {
+			refusal = takeRefusal(int(fd))
+		}
+	})
 	return errors.Join(err, refusal)
 }
 

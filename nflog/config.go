@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"github.com/mdlayher/netlink"
 )
 
 // Config says which group to bind and how. The zero value is group 0 with the
@@ -20,9 +18,9 @@ type Config struct {
 	CopyRange uint32
 
 	// QueueThreshold is how many packets the kernel gathers before it wakes the
-	// reader; 0 and 1 mean each packet at once. A rule's own queue-threshold
-	// lowers it for that rule, and a full message buffer (some 32 KiB) is sent
-	// in any case.
+	// reader: 1 means each packet at once, and 0, the default, as many as the
+	// packet rate calls for. A rule's own queue-threshold lowers it for that
+	// rule, and a full message buffer (some 32 KiB) is sent in any case.
 	QueueThreshold uint32
 
 	// FlushTimeout is how long the kernel gathers at most. It counts in steps of
@@ -77,31 +75,5 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ReceiveBuffer < 0 || c.ReceiveBuffer > math.MaxInt32/2 {
 		return c, fmt.Errorf("nflog: ReceiveBuffer %d: want 1 to %d bytes", c.ReceiveBuffer, math.MaxInt32/2)
 	}
-	return c, tuning{c.QueueThreshold, c.FlushTimeout}.check()
-}
-
-// tuning is what can change while packets flow.
-type tuning struct {
-	threshold uint32
-	timeout   time.Duration
-}
-
-// timeoutUnit is the unit of NFULA_CFG_TIMEOUT.
-const timeoutUnit = 10 * time.Millisecond
-
-func (t tuning) check() error {
-	if t.timeout < 0 || t.timeout/timeoutUnit > math.MaxInt32 {
-		return fmt.Errorf("nflog: flush timeout %v: want 0 to %v", t.timeout, math.MaxInt32*timeoutUnit)
-	}
-	return nil
-}
-
-// encode adds t to a configuration request. The kernel allocates its whole
-// buffer before the first packet, so the buffer is as large as the threshold
-// needs and no larger.
-func (t tuning) encode(e *netlink.AttributeEncoder, copyRange uint32) {
-	need := uint64(t.threshold) * uint64(typicalMessage+copyRange)
-	e.Uint32(cfgBufSize, uint32(min(max(need, minBatch), maxBatch)))
-	e.Uint32(cfgTimeout, uint32(t.timeout/timeoutUnit))
-	e.Uint32(cfgThreshold, t.threshold)
+	return c, c.tuning().check()
 }

@@ -19,10 +19,20 @@
 //
 // # Latency and throughput
 //
-// With a queue threshold of 1, the default, the kernel wakes the reader for each
-// packet. With more, it gathers that many packets in one message, and no longer
-// than the flush timeout: later, but at a small part of the cost per packet. Tune
-// changes both while packets flow, so that a program can follow the packet rate.
+// With a queue threshold of 1 the kernel wakes the reader for each packet. With
+// more, it gathers that many packets in one message, and no longer than the flush
+// timeout, by default to its next timer tick: later, but at a small part of the
+// cost per packet.
+//
+// By default the threshold adapts. It is 1 up to some 4,000 packets per second,
+// and then grows with the rate, which a Reader measures as it reads, so that a
+// message brings the packets of 4 ms, up to 256 or as many as fit into it. It grows
+// within 20 ms and shrinks after 200 ms without need, also when no packet comes any
+// more. No packet waits longer than a tick for the others of its batch, and those
+// at a low rate do not wait at all.
+//
+// Config.QueueThreshold and Tune fix the threshold instead. A program that drops
+// CAP_NET_ADMIN goes on reading, with the threshold of that moment.
 //
 // # What is lost, and how it is counted
 //

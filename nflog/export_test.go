@@ -1,6 +1,10 @@
 package nflog
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // Result is what the decoder made of a datagram.
 type Result struct {
@@ -17,13 +21,8 @@ func Decode(next uint32, b []byte, handle func(*Event)) Result {
 
 // Unbind unbinds the group behind the Reader's back.
 func (r *Reader) Unbind() error {
-	e := attributeEncoder()
-	e.Uint8(cfgCmd, 2) // NFULNL_CFG_CMD_UNBIND
-	attributes, err := e.Encode()
-	if err != nil {
-		return err
-	}
-	return request(r.conn, r.raw, configMessage(msgConfig, r.group, attributes))
+	const unbind = 2 // NFULNL_CFG_CMD_UNBIND
+	return request(r.raw, configMessage(msgConfig, r.group, appendAttribute(nil, cfgCmd, []byte{unbind})))
 }
 
 // RequestAbsentSubsystem sends what Open sends, to a part of nfnetlink that no
@@ -42,7 +41,7 @@ func RequestAbsentSubsystem() error {
 	if err != nil {
 		return err
 	}
-	return bindError(request(conn, raw, configMessage(0x7f<<8|1, cfg.Group, nil)), cfg.Group, false)
+	return bindError(request(raw, configMessage(0x7f<<8|1, cfg.Group, nil)), cfg.Group, false)
 }
 
 // Discard takes n datagrams out of the Reader's socket, as if the kernel had had
@@ -60,4 +59,17 @@ func Discard(r *Reader, n int) (err error) {
 		return cerr
 	}
 	return err
+}
+
+// Follower is an adaptive threshold without a kernel.
+type Follower struct {
+	Threshold uint32
+	follower  follower
+}
+
+// Follow tells f how many packets there were by now.
+func (f *Follower) Follow(now time.Duration, packets uint64) {
+	if next, measured := f.follower.next(f.Threshold, now, packets); measured {
+		f.Threshold = next
+	}
 }

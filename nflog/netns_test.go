@@ -32,11 +32,19 @@ func TestMain(m *testing.M) {
 	if os.Getenv(insideEnv) == "" {
 		os.Exit(runInNamespace())
 	}
-	if err := loopbackUp(); err != nil {
-		fmt.Fprintln(os.Stderr, "test namespace:", err)
+	if order := os.Getenv(paceEnv); order != "" {
+		exitOn("sender", runPaced(order))
+		os.Exit(0)
+	}
+	exitOn("test namespace", loopbackUp())
+	os.Exit(m.Run())
+}
+
+func exitOn(what string, err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
 }
 
 // runInNamespace runs this test binary again and returns its exit code.

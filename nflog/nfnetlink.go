@@ -3,7 +3,6 @@ package nflog
 import (
 	"encoding/binary"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +47,8 @@ const (
 const (
 	messageHeader   = 16 // struct nlmsghdr, linux/netlink.h
 	nfgenmsgHeader  = 4  // struct nfgenmsg, linux/netfilter/nfnetlink.h
-	attributeHeader = 4  // struct nlattr, linux/netlink.h
+	requestHeader   = messageHeader + nfgenmsgHeader
+	attributeHeader = 4 // struct nlattr, linux/netlink.h
 	// attributeType leaves the nesting and byte order flags out (NLA_TYPE_MASK).
 	attributeType = 0x3fff
 )
@@ -59,31 +59,36 @@ func align(n int) int { return (n + 3) &^ 3 }
 
 // configMessage is a request about a group. The kernel carries it out before
 // the system call that sends it returns, and answers only if it refuses.
-func configMessage(kind netlink.HeaderType, group uint16, attributes []byte) netlink.Message {
-	data := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0}
-	data = binary.BigEndian.AppendUint16(data, group)
-	return netlink.Message{
-		Header: netlink.Header{Type: kind, Flags: netlink.Request},
-		Data:   append(data, attributes...),
-	}
+func configMessage(kind, group uint16, attributes []byte) []byte {
+	b := binary.NativeEndian.AppendUint32(nil, uint32(requestHeader+len(attributes)))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST)
+	b = append(b, make([]byte, messageHeader-len(b))...) // sequence number and port: the kernel needs neither
+	b = append(b, unix.AF_UNSPEC, unix.NFNETLINK_V0)
+	b = binary.BigEndian.AppendUint16(b, group)
+	return append(b, attributes...)
 }
 
 // bindAttributes binds a group with everything that cfg says, in one request, so
 // that no packet is logged under other settings.
-func bindAttributes(cfg Config) ([]byte, error) {
-	mode := binary.BigEndian.AppendUint32(nil, cfg.CopyRange)
-	mode = append(mode, copyPacket, 0)
-
-	e := attributeEncoder()
-	e.Uint8(cfgCmd, cmdBind)
-	e.Bytes(cfgMode, mode)
-	e.Uint16(cfgFlags, flagSeq)
-	tuning{cfg.QueueThreshold, cfg.FlushTimeout}.encode(e, cfg.CopyRange)
-	return e.Encode()
+func bindAttributes(cfg Config) []byte {
+	b := appendAttribute(nil, cfgCmd, []byte{cmdBind})
+	b = appendAttribute(b, cfgMode, append(binary.BigEndian.AppendUint32(nil, cfg.CopyRange), copyPacket, 0))
+	b = appendAttribute(b, cfgFlags, []byte{0, flagSeq})
+	return cfg.tuning().append(b, cfg.CopyRange)
 }
 
-func attributeEncoder() *netlink.AttributeEncoder {
-	e := netlink.NewAttributeEncoder()
-	e.ByteOrder = binary.BigEndian
-	return e
+func appendAttribute(b []byte, kind uint16, value []byte) []byte {
+	b = appendAttributeHeader(b, kind, len(value))
+	b = append(b, value...)
+	return append(b, make([]byte, align(len(value))-len(value))...)
+}
+
+func appendUint32(b []byte, kind uint16, v uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendAttributeHeader(b, kind, 4), v)
+}
+
+func appendAttributeHeader(b []byte, kind uint16, size int) []byte {
+	b = binary.NativeEndian.AppendUint16(b, uint16(attributeHeader+size))
+	return binary.NativeEndian.AppendUint16(b, kind)
 }

@@ -1,8 +1,10 @@
 package nflog
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,12 +18,13 @@ import (
 // One goroutine at a time may call Read; every other method is safe to call
 // from any goroutine at any time.
 type Reader struct {
-	group     uint16
-	copyRange uint32
-	conn      *netlink.Conn
-	raw       syscall.RawConn
-	closed    atomic.Bool
-	stats     counters
+	group  uint16
+	opened time.Time
+	conn   *netlink.Conn
+	raw    syscall.RawConn
+	closed atomic.Bool
+	stats  counters
+	tuner  *tuner
 
 	// What follows belongs to the goroutine in Read.
 	decoder   decoder
@@ -30,6 +33,7 @@ type Reader struct {
 	wait      bool                         // receive shall wait for a datagram
 	n         int                          // size of the datagram in buf, 0 for none
 	err       error                        // why receive gave up
+	follower  follower
 }
 
 // maxDatagrams bounds what one Read brings, so that its caller gets to other
@@ -44,10 +48,13 @@ type Stats struct {
 	Lost      uint64 // packets that the kernel numbered but no handler saw
 	Overruns  uint64 // times the kernel reported a full receive buffer
 	Malformed uint64 // messages skipped because they made no sense
+
+	Threshold uint32 // the queue threshold that the kernel was told last
+	Tunings   uint64 // times that an adaptive threshold changed
 }
 
 type counters struct {
-	events, datagrams, reads, lost, overruns, malformed atomic.Uint64
+	events, datagrams, reads, lost, overruns, malformed, tunings atomic.Uint64
 }
 
 // Open binds cfg.Group in the network namespace of the calling thread.
@@ -76,12 +83,12 @@ func newReader(conn *netlink.Conn, cfg Config) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nflog: netlink socket: %w", err)
 	}
-	if err := bind(conn, raw, cfg); err != nil {
+	if err := bind(raw, cfg); err != nil {
 		return nil, err
 	}
 	r := &Reader{
-		group: cfg.Group, copyRange: cfg.CopyRange,
-		conn: conn, raw: raw,
+		group: cfg.Group, opened: time.Now(),
+		conn: conn, raw: raw, tuner: newTuner(raw, cfg),
 		buf: make([]byte, max(maxBatch, maxMessage+int(cfg.CopyRange))),
 	}
 	r.receiveFn = r.receive
@@ -97,7 +104,7 @@ func (r *Reader) Read(handle func(*Event)) error {
 	r.stats.reads.Add(1)
 	for i := range maxDatagrams {
 		r.wait = i == 0
-		if err := r.raw.Read(r.receiveFn); err != nil || r.err != nil {
+		if err := r.datagram(); err != nil {
 			return r.readError(err)
 		}
 		if r.n == 0 {
@@ -106,7 +113,28 @@ func (r *Reader) Read(handle func(*Event)) error {
 		r.decoder.datagram(r.buf[:r.n], handle)
 		r.stats.add(&r.decoder.tally)
 	}
-	return r.refusal()
+	if err := r.refusal(); err != nil {
+		return err
+	}
+	r.adapt()
+	return nil
+}
+
+// datagram reads one datagram into buf. While it waits, r.adapt has it look up
+// from time to time.
+func (r *Reader) datagram() error {
+	for {
+		err := r.raw.Read(r.receiveFn)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			r.lookUp(time.Time{})
+			r.adapt()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return r.err
+	}
 }
 
 // receive reads one datagram into buf. The runtime calls it again, once the
@@ -135,42 +163,7 @@ func (r *Reader) readError(err error) error {
 	if r.closed.Load() {
 		return net.ErrClosed
 	}
-	if err == nil {
-		err = r.err
-	}
 	return fmt.Errorf("nflog: read group %d: %w", r.group, err)
-}
-
-// refusal returns the kernel's refusal of a Tune, if there was one.
-func (r *Reader) refusal() error {
-	errno := r.decoder.refused
-	if errno == 0 {
-		return nil
-	}
-	r.decoder.refused = 0
-	return fmt.Errorf("nflog: tune group %d: %w", r.group, errno)
-}
-
-// Tune sets the queue threshold and the flush timeout anew, as in Config. It
-// holds for packets logged from now on.
-func (r *Reader) Tune(threshold uint32, timeout time.Duration) error {
-	t := tuning{threshold, timeout}
-	if err := t.check(); err != nil {
-		return err
-	}
-	e := attributeEncoder()
-	t.encode(e, r.copyRange)
-	attributes, err := e.Encode()
-	if err != nil {
-		return fmt.Errorf("nflog: tune group %d: %w", r.group, err)
-	}
-	if _, err := r.conn.Send(configMessage(msgConfig, r.group, attributes)); err != nil {
-		if r.closed.Load() {
-			return net.ErrClosed
-		}
-		return fmt.Errorf("nflog: tune group %d: %w", r.group, err)
-	}
-	return nil
 }
 
 // Close unbinds the group and ends a Read that waits. It may be called again,
@@ -200,6 +193,7 @@ func (r *Reader) Stats() Stats {
 	return Stats{
 		Events: s.events.Load(), Datagrams: s.datagrams.Load(), Reads: s.reads.Load(),
 		Lost: s.lost.Load(), Overruns: s.overruns.Load(), Malformed: s.malformed.Load(),
+		Threshold: r.tuner.current.Load(), Tunings: s.tunings.Load(),
 	}
 }
 

@@ -74,25 +74,25 @@ func TestTuneWhileReading(t *testing.T) {
 	conn := sender(t)
 	const n = 3000
 	stop := make(chan struct{})
-	tuned := make(chan error)
-	go func() {
+	tune := func() error {
 		for i := uint32(0); ; i++ {
 			select {
 			case <-stop:
-				tuned <- nil
-				return
+				return nil
 			default:
 			}
 			if err := r.Tune(i%100, time.Duration(i%3)*10*time.Millisecond); err != nil {
-				tuned <- err
-				return
+				return err
 			}
 			if s := r.Stats(); s.Events > n {
-				tuned <- fmt.Errorf("%+v", s)
-				return
+				return fmt.Errorf("%+v", s)
 			}
 		}
-	}()
+	}
+	tuned := make(chan error, 2)
+	for range cap(tuned) {
+		go func() { tuned <- tune() }()
+	}
 	go func() {
 		for range n {
 			conn.Write(nil)
@@ -100,8 +100,10 @@ func TestTuneWhileReading(t *testing.T) {
 	}()
 	collect(t, r, n)
 	close(stop)
-	if err := <-tuned; err != nil {
-		t.Error(err)
+	for range cap(tuned) {
+		if err := <-tuned; err != nil {
+			t.Error(err)
+		}
 	}
 	if s := r.Stats(); s.Lost != 0 || s.Malformed != 0 {
 		t.Errorf("%+v, want nothing lost", s)
