@@ -81,7 +81,7 @@ func (l *loader) addDetector(t table, d *detectorObject) {
 		return
 	}
 	for _, name := range []string{"ban", "shadow"} {
-		if t.RawGetString(name) != lua.LNil && !d.Spec.Blames() {
+		if lua.LVAsBool(t.RawGetString(name)) && !d.Spec.Blames() {
 			v := t.field(name)
 			l.report(v.pos, "%s: %s is not possible, since %s names no source to ban: use action = function(hit) … end", d, name, d.crowd())
 			return
