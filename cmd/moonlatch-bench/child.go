@@ -132,28 +132,32 @@ func inside(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not done within %s", within))
+	defer cancel()
+	came := outcome{Found: map[string]finding{}}
+	if err := o.take(ctx, chosen[0], came.Found); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		came.Error = err.Error()
+	}
+	return json.NewEncoder(out).Encode(came) // last: it may end this process, if nobody reads it any more
+}
+
+// take takes a measurement in this process and this namespace.
+func (o options) take(ctx context.Context, m measurement, found map[string]finding) error {
 	dir, err := os.MkdirTemp("", "moonlatch-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not done within %s", within))
-	defer cancel()
 	// The kernel ends daemons when the thread that started them ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := up(); err != nil {
 		return err
 	}
-	b := &bench{size: o.sizes(), moonlatch: o.moonlatch, dir: dir, found: map[string]finding{}}
-	came := outcome{Found: b.found}
-	if err := chosen[0].take(ctx, b); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-		came.Error = err.Error()
-	}
-	return json.NewEncoder(out).Encode(came)
+	return m.take(ctx, &bench{size: o.sizes(), moonlatch: o.moonlatch, dir: dir, found: found})
 }
 
 // up sets this namespace's lo up.
