@@ -64,6 +64,7 @@ func (d *decoder) packet(b []byte, handle func(*Event)) {
 		d.tally.malformed++
 		return
 	}
+	e.cutLinkHeader()
 	if e.HasSeq {
 		d.sequence(e.Seq)
 	}

@@ -64,7 +64,15 @@ func fullMessage() []byte {
 		rawAttr(11, be32(1000)), rawAttr(14, be32(100)),
 		rawAttr(12, be32(7)), rawAttr(13, be32(70)),
 		rawAttr(0x8000|18, []byte("conntrack")), rawAttr(19, be32(2)),
+		rawAttr(0x8000|20, cat(rawAttr(2, be16(0x2005)), rawAttr(1, be16(0x8100)), rawAttr(3, nil))),
 		rawAttr(9, []byte("payload")))
+}
+
+// egressMessage is a packet of the egress hook of the netdev family.
+func egressMessage(header, payload string) []byte {
+	m := rawMessage(packetKind, 5, rawAttr(1, []byte{8, 0, 1, 0}), rawAttr(9, []byte(payload)), rawAttr(21, []byte(header)))
+	m[16] = unix.NFPROTO_NETDEV
+	return m
 }
 
 func TestDecodeEvent(t *testing.T) {
@@ -76,6 +84,7 @@ func TestDecodeEvent(t *testing.T) {
 		InDev: 11, OutDev: 12, PhysInDev: 13, PhysOutDev: 14,
 		UID: 1000, GID: 100, HasUID: true, HasGID: true, Seq: 7, HasSeq: true,
 		HWType: 1, HWAddr: []byte{2, 3, 4, 5, 6, 7}, HWHeader: []byte("ethernet head."),
+		VLANProtocol: 0x8100, VLANTCI: 0x2005,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
@@ -174,6 +183,14 @@ func TestDecodeDatagram(t *testing.T) {
 
 // Each attribute of a fixed size is worth nothing when it is shorter.
 func TestDecodeShortAttributes(t *testing.T) {
+	for _, tag := range [][]byte{rawAttr(1, []byte{8}), rawAttr(2, []byte{8}), size16(rawAttr(1, be16(8)), 0, 3), size16(rawAttr(1, be16(8)), 0, 9)} {
+		got := nflog.Decode(0, rawMessage(packetKind, 5, rawAttr(0x8000|20, tag)), func(*nflog.Event) {
+			t.Errorf("VLAN tag %x: handed over", tag)
+		})
+		if want := (nflog.Result{Malformed: 1}); got != want {
+			t.Errorf("VLAN tag %x: %+v, want %+v", tag, got, want)
+		}
+	}
 	for kind, size := range map[uint16]int{1: 4, 2: 4, 3: 16, 4: 4, 5: 4, 6: 4, 7: 4, 8: 12, 11: 4, 12: 4, 14: 4, 15: 2} {
 		whole := nflog.Decode(0, rawMessage(packetKind, 5, rawAttr(kind, make([]byte, size))), func(*nflog.Event) {})
 		if want := (nflog.Result{Events: 1}); whole != want {
@@ -185,6 +202,36 @@ func TestDecodeShortAttributes(t *testing.T) {
 		if want := (nflog.Result{Malformed: 1}); short != want {
 			t.Errorf("attribute %d of %d bytes: %+v, want %+v", kind, size-1, short, want)
 		}
+	}
+}
+
+// The link-layer header is cut off where it is there, and nothing else is.
+func TestDecodeEgress(t *testing.T) {
+	ingress, bridge := egressMessage("head", "headpacket"), egressMessage("head", "headpacket")
+	ingress[22+4] = unix.NF_NETDEV_INGRESS
+	bridge[16] = unix.NFPROTO_BRIDGE
+	for _, tt := range []struct {
+		name, want string
+		in         []byte
+	}{
+		{"header", "packet", egressMessage("head", "headpacket")},
+		{"header only", "", egressMessage("head", "head")},
+		{"header cut", "", egressMessage("head", "hea")},
+		{"no header", "packet", egressMessage("", "packet")},
+		{"another header", "packet", egressMessage("head", "packet")},
+		{"ingress", "headpacket", ingress},
+		{"bridge", "headpacket", bridge},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := nflog.Decode(0, tt.in, func(e *nflog.Event) {
+				if string(e.Payload) != tt.want {
+					t.Errorf("payload %q, want %q", e.Payload, tt.want)
+				}
+			})
+			if want := (nflog.Result{Events: 1}); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		})
 	}
 }
 
@@ -215,7 +262,7 @@ func FuzzDatagram(f *testing.F) {
 	for _, b := range [][]byte{
 		nil, p(0), cat(p(0), p(1), doneMessage()), cat(p(3), p(1)), fullMessage(),
 		errorMessage(unix.ENODEV), size16(fullMessage(), 20, 3), size32(p(0), 1<<31), p(0)[:30],
-		cat(fullMessage(), rawMessage(packetKind, 5)),
+		cat(fullMessage(), rawMessage(packetKind, 5)), egressMessage("head", "headpacket"), egressMessage("head", "he"),
 	} {
 		f.Add(uint32(0), b)
 	}

@@ -1,9 +1,12 @@
 package nflog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Event is one logged packet. Its slices point into the receive buffer and the
@@ -36,7 +39,13 @@ type Event struct {
 
 	HWType   uint16 // ARPHRD_* of linux/if_arp.h
 	HWAddr   []byte // source hardware address of a received packet
-	HWHeader []byte // link-layer header of a received packet
+	HWHeader []byte // link-layer header of a received packet, and of any in the bridge and netdev families
+
+	// VLANProtocol and VLANTCI are the VLAN tag that the kernel has taken off the
+	// packet, in the bridge and netdev families: ETH_P_8021Q or ETH_P_8021AD, 0 for
+	// none, and its priority and id. HWProtocol is what comes after this tag; where
+	// that is another tag, Payload begins with its control information.
+	VLANProtocol, VLANTCI uint16
 }
 
 // decode fills e from the attributes in b. It reports whether each is long enough for what
@@ -83,8 +92,10 @@ func (e *Event) decode(b []byte) (ok bool) {
 			e.HasSeq = ok
 		case attrHWType:
 			ok = set16(&e.HWType, v)
-		case attrHWHeader:
+		case attrHWHeader, attrL2Header:
 			e.HWHeader = slices.Clip(v)
+		case attrVLAN:
+			ok = e.setVLAN(v)
 		}
 		if !ok {
 			return false
@@ -92,6 +103,40 @@ func (e *Event) decode(b []byte) (ok bool) {
 		b = b[min(align(size), len(b)):]
 	}
 	return true
+}
+
+// setVLAN takes the attributes nested in NFULA_VLAN.
+func (e *Event) setVLAN(b []byte) (ok bool) {
+	for len(b) >= attributeHeader {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < attributeHeader || size > len(b) {
+			return false
+		}
+		v, ok := b[attributeHeader:size], true
+		switch binary.NativeEndian.Uint16(b[2:]) & attributeType {
+		case attrVLANProtocol:
+			ok = set16(&e.VLANProtocol, v)
+		case attrVLANTCI:
+			ok = set16(&e.VLANTCI, v)
+		}
+		if !ok {
+			return false
+		}
+		b = b[min(align(size), len(b)):]
+	}
+	return true
+}
+
+// cutLinkHeader makes Payload begin at the network header: on the egress hook the
+// kernel copies a packet from its link-layer header on.
+func (e *Event) cutLinkHeader() {
+	if e.Family != unix.NFPROTO_NETDEV || e.Hook != unix.NF_NETDEV_EGRESS {
+		return
+	}
+	n := min(len(e.HWHeader), len(e.Payload))
+	if bytes.Equal(e.HWHeader[:n], e.Payload[:n]) {
+		e.Payload = e.Payload[n:]
+	}
 }
 
 func set16(to *uint16, v []byte) (ok bool) {

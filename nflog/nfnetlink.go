@@ -42,6 +42,11 @@ const (
 	attrGID        = 14 // NFULA_GID, __u32
 	attrHWType     = 15 // NFULA_HWTYPE, __u16
 	attrHWHeader   = 16 // NFULA_HWHEADER
+	attrVLAN       = 20 // NFULA_VLAN, nested enum nfulnl_vlan_attr
+	attrL2Header   = 21 // NFULA_L2HDR
+
+	attrVLANProtocol = 1 // NFULA_VLAN_PROTO, __u16
+	attrVLANTCI      = 2 // NFULA_VLAN_TCI, __u16
 )
 
 const (

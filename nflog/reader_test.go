@@ -3,10 +3,7 @@ package nflog_test
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -93,76 +90,6 @@ func TestReadEvents(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, events); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
-	}
-}
-
-// A frame with a sender of its own comes in on a veth end, to see the link layer.
-func TestReadLinkLayer(t *testing.T) {
-	loadRules(t, `
-		table inet t {
-			chain pre {
-				type filter hook prerouting priority raw
-				iifname "right" udp dport 9 log group 5 drop
-			}
-		}`)
-	for _, args := range []string{"link add left type veth peer name right", "link set left up", "link set right up"} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", args, err, out)
-		}
-	}
-	t.Cleanup(func() { exec.Command("ip", "link", "del", "left").Run() })
-	r := open(t, nflog.Config{Group: 5})
-
-	right, err := net.InterfaceByName("right")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ethernet := cat(right.HardwareAddr, []byte{2, 3, 4, 5, 6, 7}, be16(unix.ETH_P_IP))
-	udp := cat(be16(1000), be16(9), be16(12), be16(0), []byte("veth"))
-	ip := cat([]byte{0x45, 0}, be16(32), be32(0), []byte{64, unix.IPPROTO_UDP, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2})
-	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
-	sendFrame(t, "left", cat(ethernet, ip, udp))
-
-	within(t, r, func() {
-		err := r.Read(func(e *nflog.Event) {
-			if string(e.HWAddr) != "\x02\x03\x04\x05\x06\x07" || e.HWType != unix.ARPHRD_ETHER || string(e.HWHeader) != string(ethernet) {
-				t.Errorf("hardware address %x type %d header %x, want the frame's %x", e.HWAddr, e.HWType, e.HWHeader, ethernet)
-			}
-			if string(e.Payload) != string(cat(ip, udp)) || e.InDev != uint32(right.Index) {
-				t.Errorf("payload %x on %d, want %x on %d", e.Payload, e.InDev, cat(ip, udp), right.Index)
-			}
-		})
-		if err != nil || r.Stats().Events != 1 {
-			t.Errorf("Read: %v, %+v", err, r.Stats())
-		}
-	})
-}
-
-func checksum(header []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(header); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(header[i:]))
-	}
-	return ^uint16(sum % 0xffff)
-}
-
-func sendFrame(t *testing.T, device string, frame []byte) {
-	t.Helper()
-	link, err := net.InterfaceByName(device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	// A new device gets its queue some time after it is up; this goes past it.
-	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index}); err != nil {
-		t.Fatal(err)
 	}
 }
 
