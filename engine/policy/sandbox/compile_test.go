@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/yuin/gopher-lua/ast"
 )
 
 func list(n int, item string) string {
@@ -85,17 +87,23 @@ func TestWhatGopherLuaCompilesWrong(t *testing.T) {
 		"local function f(s) s = s .. 'x' .. s return s end print(f('a'))":                                                "axa",
 		"for k in ipairs {1, 2} do while nil do print 'never' end print(k) end":                                           "1\n2",
 		"for k in ipairs {1, 2} do if false then print 'never' end print(k) end":                                          "1\n2",
-		"for k in pairs {1, 2} do break end print 'end'":                                                                  "end",
+		"local n = 0 if n then n = n + 1 end for k in pairs {1, 2} do break end print(n)":                                 "1",
 		"local n = 0 while true do local x = false and n n = n + 1 if n > 2 then break end end print(n)":                  "3",
 		"local n = 0 while (nil and n) or n < 3 do n = n + 1 end print(n)":                                                "3",
 		"local n = 0 repeat if not true then n = 100 end n = n + 1 until n > 2 print(n)":                                  "3",
 		"if nil then print(1) elseif 0 then print(2) else print(3) end":                                                   "2",
 		"local function f() return 1, 2 end print(#{true and f()}, #{nil or f()}, 1 and 2, false or nil, not nil, not 0)": "1\t1\t2\tnil\ttrue\tfalse",
-		"local n = 0 local function inc() n = n + 1 end inc() pcall(error, 'x') inc() print(n)":                           "2",
+		"local n = 0 local function inc() n = n + 1 end inc() pcall(error, 'x') inc() pcall(error, 'x') inc() print(n)":   "3",
 		"local n = 0 local function inc() n = n + 1 end inc() xpcall(function() error 'x' end, print) inc() print(n)":     "policy.lua:1: x\n2",
 	} {
 		if got := eval(t, source); got != want {
 			t.Errorf("%s: got %q, want %q", source, got, want)
 		}
 	}
+}
+
+// The compiler of gopher-lua panics for a tree that it does not expect.
+func TestCompilerPanics(t *testing.T) {
+	_, err := compile("policy.lua", []ast.Stmt{&ast.ReturnStmt{Exprs: []ast.Expr{nil}}})
+	wantError(t, "", err, "policy.lua: cannot be compiled: ")
 }

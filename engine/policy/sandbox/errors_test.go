@@ -91,6 +91,7 @@ func TestDescribe(t *testing.T) {
 		"local t = {} for i = 1, 1e5 do t[i] = i end error(t)":   "{1, 2, 3, 4",
 		"error {('x'):rep(1e6)}":                                 `{"xxx`,
 		"local t = {} for i = 1, 1e4 do t = {t, t} end error(t)": "{{{...}, {...}}, {{...}, {...}}}",
+		"error {('\\0'):rep(1e6)}":                               `{"\x00\x00`,
 		"error {a = \"new\\nline\"}":                             `{a = "new\nline"}`,
 	} {
 		err := run(t, Config{}, source)

@@ -59,11 +59,10 @@ func (s *State) add(to *lua.LTable, fns functions) {
 	}
 }
 
-// lockStrings makes s:name() find the string library and nothing else: the
-// metatable that all strings share cannot be reached from Lua.
+// lockStrings makes s:name() find the string library and nothing else: getmetatable
+// and setmetatable keep the metatable that all strings share out of reach.
 func (s *State) lockStrings(str *lua.LTable) {
 	meta := s.lua.NewTable()
 	meta.RawSetString("__index", str)
-	meta.RawSetString("__metatable", lua.LFalse)
 	s.lua.SetMetatable(lua.LString(""), meta)
 }

@@ -132,3 +132,14 @@ func TestStringsCannotBeHijacked(t *testing.T) {
 		}
 	}
 }
+
+// Userdata keep their metatables to themselves.
+func TestUserdata(t *testing.T) {
+	s, fn := load(t, Config{}, "return function(u) return getmetatable(u), pcall(setmetatable, u, {}) end")
+	u := s.L().NewUserData()
+	u.Metatable = s.L().NewTable()
+	ret, err := s.Call(fn, 2, u)
+	if err != nil || ret[0] != lua.LFalse || ret[1] != lua.LFalse {
+		t.Errorf("got %v, %v", ret, err)
+	}
+}

@@ -3,10 +3,13 @@ package sandbox
 import (
 	"errors"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
+
+	lua "github.com/yuin/gopher-lua"
 )
 
 // Whatever a policy does, it ends, and with the error of the limit. The time is
@@ -70,34 +73,72 @@ func TestEndless(t *testing.T) {
 	}
 }
 
-// The budget alone ends what the clock would end too: with no deadline to speak
-// of, the work done in Go must have been paid for.
+// What a library function does in Go is paid for, in instructions.
 func TestGoWorkIsPaidFor(t *testing.T) {
-	for _, source := range []string{
-		"('a'):rep(64):find('.-.-.-.-.-.-.-b')",
-		"while true do local s = ('x'):rep(1e6) end",
-		"local s = ('x'):rep(1e6) while true do s:upper() end",
-		"local s = ('x'):rep(1e6) while true do s:reverse() end",
-		"local s = ('x'):rep(1e6) while true do local r = s .. '' end",
-		"local s = ('x'):rep(1e6) while true do s:find('yyy', 1, true) end",
-		"local s = ('x'):rep(1e6) while true do ('%s'):format(s) end",
-		"local s = ('x'):rep(1e6) while true do ('a'):gsub('a', s) end",
-		"local t = {('x'):rep(1e6)} while true do table.concat(t) end",
-		"local t, s = {}, ('x'):rep(1e5) for i = 1, 50 do t[i] = s .. '' end while true do table.sort(t) end",
-		"local t = {} for i = 1, 1e5 do t[i] = i end while true do table.insert(t, 1, 0) table.remove(t, 1) end",
-		"while true do local t = {} t[1e6] = 1 end",
-		"while true do rawset({}, 1e6, 1) end",
-		"while true do local t = {[1e6] = 1} end",
-		"local t = {} for i = 1, 7e3 do t[i] = i end while true do unpack(t) end",
-		"local s = ('x'):rep(1e6) while true do print(s) end",
+	const setup = `local s, t, u = ("x"):rep(2^20), {}, {}
+		for i = 1, 1e5 do t[i] = "" end for i = 1, 7e3 do u[i] = i end return function() `
+	for source, least := range map[string]int64{
+		`return ("x"):rep(2^20)`: 1 << 14,
+		`return s:upper()`:       1 << 14,
+		`return s:lower()`:       1 << 14,
+		`return s:reverse()`:     1 << 14,
+		`return s .. ""`:         1 << 14,
+		`return s .. "" .. setmetatable({}, {__concat = function(a, b) return "" end})`: 1 << 14,
+		`return ("%s"):format(s)`:     2 << 14,
+		`return s:find("y", 1, true)`: 1 << 16,
+		`return s:find("yy")`:         1 << 16,
+		`return s:find(".-y$")`:       1 << 20,
+		`return s:match("x*y")`:       1 << 20,
+		`return s:gmatch("y")()`:      1 << 20,
+		`return s:gsub("y", "")`:      1<<20 + 1<<14,
+		`return ("a"):gsub("a", s)`:   2 << 14,
+		`return table.concat({s})`:    1 << 14,
+		`return table.concat(t)`:      1e5,
+		`print(s)`:                    1 << 14,
+		`table.insert(t, 1, "")`:      6000,
+		`table.remove(t, 1)`:          5800,
+		`return unpack(u)`:            6999,
+		`table.sort({s, s .. ""})`:    1<<17 + 1<<14,
+		`table.sort(u, rawequal)`:     6900,
+		`table.sort(t)`:               1e5,
+		`t[3e5] = 1`:                  2e5 / 4,
+		`t[3e5], t.x = 1, 1`:          2e5 / 4,
+		`rawset(t, 3e5, 1)`:           2e5 / 4,
+		`return {[3e5] = 1}`:          3e5 / 8,
+		`return next(t)`:              8,
+		`for k in pairs(u) do end`:    7000 * 8,
 	} {
-		start := time.Now()
-		cfg := Config{LoadBudget: 500_000, LoadDeadline: time.Hour, Print: func(string) {}}
-		if err := run(t, cfg, source); !errors.Is(err, ErrBudget) {
-			t.Errorf("%s: got %v", source, err)
+		s, fn := load(t, Config{CallBudget: 4_000_000, Print: func(string) {}}, setup+source+" end")
+		if _, err := s.Call(fn, 0); err != nil && !errors.Is(err, ErrBudget) {
+			t.Errorf("%s: %v", source, err)
 		}
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("%s: took %v", source, took)
+		if spent := s.meter.budget - s.meter.left; spent < least {
+			t.Errorf("%s: paid %d, want at least %d", source, spent, least)
+		}
+	}
+}
+
+// A result that is too long is refused before it is built.
+func TestTooLongIsNotBuilt(t *testing.T) {
+	const setup = `local s, t = ("x"):rep(2^20), {} for i = 1, 300 do t[i] = s end return function() `
+	for _, source := range []string{
+		`return ("%s"):rep(300):format(unpack(t))`,
+		`return ("a"):rep(300):gsub("a", s)`,
+		`return ("a"):rep(300):gsub("a", function() return s end)`,
+		`return s:gsub(".*", ("%0"):rep(300))`,
+		`return table.concat(t)`,
+		`return table.concat({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}, s)`,
+		`return ` + strings.TrimSuffix(strings.Repeat("s .. ", 100), " .. "),
+		`return s:rep(300)`,
+	} {
+		s, fn := load(t, Config{CallBudget: 1 << 40}, setup+source+" end")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := s.Call(fn, 0)
+		runtime.ReadMemStats(&after)
+		wantError(t, source, err, "string longer than 1048576 bytes")
+		if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+			t.Errorf("%s: allocated %d MiB", source, got>>20)
 		}
 	}
 }
@@ -187,10 +228,26 @@ func TestDoubling(t *testing.T) {
 		"local s = 'x' for i = 1, 40 do s = ('a'):gsub('a', function() return s .. s end) end",
 		"local s = 'x' for i = 1, 40 do s = ('ab'):gsub('.', s) end",
 		"local s = 'x' for i = 1, 40 do s = ('a'):rep(2):gsub('a', {a = s}) end",
+		"local m = setmetatable({}, {__concat = function(a) return a end}) local s = 'x' for i = 1, 40 do s = s .. s .. m end",
 	} {
 		wantError(t, source, run(t, Config{}, source), "string longer than 1048576 bytes")
 	}
 }
+
+// Garbage that is not collected yet is nobody's fault.
+func TestGarbageIsNotBlamed(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	limit := heapNow() + 32<<20
+	for range 64 {
+		garbage = make([]byte, 1<<20)
+	}
+	garbage = nil
+	if err := run(t, Config{HeapLimit: limit}, "for i = 1, 1e5 do end"); err != nil {
+		t.Error(err)
+	}
+}
+
+var garbage []byte // keeps the compiler from leaving the allocation out
 
 // A leak of many short calls is found too, although none of them is long
 // enough to be looked at.
@@ -206,6 +263,16 @@ func TestMemoryOverManyCalls(t *testing.T) {
 		}
 	}
 	t.Error("a million calls leaked a gigabyte")
+}
+
+// An integer key far out goes to the hash part of a table.
+func TestMaxArrayIndex(t *testing.T) {
+	if got := eval(t, "local t = {} t[2^20] = 1 t[67108863] = 2 print(#t, t[2^20], t[67108863])"); got != "0\t1\t2" {
+		t.Errorf("got %q", got)
+	}
+	if lua.MaxArrayIndex != 1<<20 {
+		t.Errorf("MaxArrayIndex is %d", lua.MaxArrayIndex)
+	}
 }
 
 func TestBudgetIsPerCall(t *testing.T) {

@@ -147,6 +147,10 @@ func TestFolder(t *testing.T) {
 			t.Errorf("read %q: %q", name, data)
 		}
 	}
+	_, err = s.ReadFile("../x")
+	if want := `"../x" is not a name inside the policy's folder`; err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
 	for _, name := range []string{"inside.txt", "list.txt"} {
 		if data, err := s.ReadFile(name); err != nil || string(data) != "192.0.2.1\n" {
 			t.Errorf("%s: %q, %v", name, data, err)

@@ -73,9 +73,6 @@ func (s *State) try(L *lua.LState, fn lua.LValue, args ...lua.LValue) int {
 	}
 	err := s.protected(st, len(args), lua.MultRet, s.onCaught)
 	defer s.done(st, err)
-	if s.meter.err != nil {
-		L.RaiseError("%s", s.meter.err.Error())
-	}
 	if err != nil {
 		L.Push(lua.LFalse)
 		L.Push(errorValue(err))

@@ -87,6 +87,18 @@ func TestNestedCall(t *testing.T) {
 	}
 }
 
+// A call inside a load has the budget of the load, not the smaller one of a call.
+func TestNestedCallKeepsBudget(t *testing.T) {
+	s, log := moduleState(t, `require "m".call(function() for i = 1, 1e5 do end end)`)
+	s.cfg.CallBudget = 100
+	if err := s.Run("policy.lua"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]any{0, false}, *log); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestNestedCallHasAnEnd(t *testing.T) {
 	s, _ := moduleState(t, `local m = require "m" local function f() m.call(f) end f()`)
 	if err := s.Run("policy.lua"); err != nil {

@@ -92,6 +92,7 @@ func TestStringErrors(t *testing.T) {
 		`("%"):format(1)`:                             `invalid format "%"`,
 		`("%123d"):format(1)`:                         `invalid format "%123"`,
 		`("x"):rep(1e9)`:                              "string longer than 1048576 bytes",
+		`("x"):rep(2048):rep(2^53)`:                   "string longer than 1048576 bytes",
 		`("x"):rep(2^50)`:                             "string longer than 1048576 bytes",
 		`("x"):rep(0/0)`:                              "not a number",
 		`("ab"):rep(524289)`:                          "string longer than 1048576 bytes",

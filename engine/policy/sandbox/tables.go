@@ -87,7 +87,6 @@ func (s *State) tableSort(L *lua.LState) int {
 	for i := range values {
 		values[i] = t.RawGetInt(i + 1)
 	}
-	s.charge(len(values))
 	sort.Slice(values, func(i, j int) bool { return s.less(L, before, values[i], values[j]) })
 	for i, v := range values {
 		t.RawSetInt(i+1, v)
