@@ -20,6 +20,10 @@ var (
 	ErrVersion = errors.New("packet: IP version unknown or not that of the ethertype")
 	// ErrHeader: a header states a length that is smaller than itself.
 	ErrHeader = errors.New("packet: a header's stated length is impossible")
+	// ErrMapped: an IPv6 header with an IPv4-mapped address, which has no place on
+	// the wire. Whoever took it for the IPv4 address would blame a host for it that
+	// had no part in it.
+	ErrMapped = errors.New("packet: IPv4-mapped address in an IPv6 header")
 	// ErrExtensions: more IPv6 extension headers than any honest sender uses.
 	ErrExtensions = errors.New("packet: too many IPv6 extension headers")
 )

@@ -82,6 +82,12 @@ func TestDecode(t *testing.T) {
 		{"sctp", 0x0800, ipv4(132, 0, nil, cat(be16(1), be16(2), make([]byte, 8), data)), v4(36, 132).ports(1, 2).payload("data"), nil},
 		{"dccp", 0x0800, ipv4(33, 0, nil, cat(be16(1), be16(2), []byte{4}, make([]byte, 11), data)), v4(40, 33).ports(1, 2).payload("data"), nil},
 		{"icmp", 0x0800, ipv4(1, 0, nil, icmp(3, 13, data)), v4(32, 1).icmp(3, 13).payload("data"), nil},
+		{"ping in fragments", 0x0800, ipv4(1, 0x2000, nil, icmp(8, 0, data)), v4(32, 1).fragment().icmp(8, 0).payload("data"), nil},
+		{"later fragment of a ping", 0x0800, ipv4(1, 0x0001, nil, icmp(8, 0, data)), v4(32, 1).fragment(), nil},
+		{"ipv4 in ipv4", 0x0800, ipv4(4, 0, nil, ipv4(6, 0, nil, syn)), v4(60, 4).payload(string(ipv4(6, 0, nil, syn))), nil},
+		{"ipv6 in ipv4", 0x0800, ipv4(41, 0, nil, ipv6(6, syn)), v4(80, 41).payload(string(ipv6(6, syn))), nil},
+		{"ipv4 authentication", 0x0800, ipv4(51, 0, nil, cat(authentication(6), syn)), v4(64, 51).payload(string(cat(authentication(6), syn))), nil},
+		{"reserved fragment bit", 0x0800, ipv4(6, 0x8000, nil, syn), v4(40, 6).ports(40000, 22).flags(SYN), nil},
 		{"gre", 0x0800, ipv4(47, 0, nil, data), v4(24, 47).payload("data"), nil},
 		{"ethernet padding", 0x0800, cat(ipv4(17, 0, nil, udp(data)), make([]byte, 14)), v4(32, 17).ports(5353, 53).payload("data"), nil},
 		{"padding is no header", 0x0800, cat(ipv4(17, 0, nil, nil), udp(data)), v4(20, 17), ErrTruncated},
@@ -105,6 +111,10 @@ func TestDecode(t *testing.T) {
 		{"ipv6 first fragment", 0x86dd, ipv6(44, fragment(17, 0, true), udp(data)), v6(60, 17).fragment().ports(5353, 53).payload("data"), nil},
 		{"ipv6 later fragment", 0x86dd, ipv6(44, fragment(17, 1, true), udp(data)), v6(60, 17).fragment(), nil},
 		{"ipv6 last fragment", 0x86dd, ipv6(44, fragment(17, 1, false), udp(data)), v6(60, 17).fragment(), nil},
+		{"ping6 in fragments", 0x86dd, ipv6(44, fragment(58, 0, true), icmp(128, 0, data)), v6(60, 58).fragment().icmp(128, 0).payload("data"), nil},
+		{"later fragment of a ping6", 0x86dd, ipv6(44, fragment(58, 1, false), icmp(128, 0, data)), v6(60, 58).fragment(), nil},
+		{"ipv6 in ipv6", 0x86dd, ipv6(41, ipv6(6, syn)), v6(100, 41).payload(string(ipv6(6, syn))), nil},
+		{"ports of a short first fragment", 0x0800, ipv4(6, 0x2000, nil, syn[:8]), v4(28, 6).fragment().ports(40000, 22), ErrTruncated},
 		{"later fragment of options", 0x86dd, ipv6(44, fragment(60, 1, false), data), v6(52, 0).noProto().fragment(), nil},
 		{"atomic fragment", 0x86dd, ipv6(44, fragment(17, 0, false), udp(data)), v6(60, 17).ports(5353, 53).payload("data"), nil},
 		{"fragment of a fragment", 0x86dd, ipv6(44, fragment(44, 0, true), fragment(17, 0, false), udp(data)), v6(68, 17).fragment().ports(5353, 53).payload("data"), nil},
@@ -114,7 +124,6 @@ func TestDecode(t *testing.T) {
 		{"ipv6 padding", 0x86dd, cat(ipv6(17, udp(nil)), data), v6(48, 17).ports(5353, 53), nil},
 		{"ipv6 padding is no header", 0x86dd, cat(ipv6(17), udp(data)), v6(40, 17), ErrTruncated},
 
-		{"mapped addresses", 0x86dd, ipv6Between("::ffff:192.0.2.1", "::ffff:198.51.100.2", 6, syn), mapped(60).ports(40000, 22).flags(SYN), nil},
 		{"version decides 4", 0, ipv4(6, 0, nil, syn), v4(40, 6).ports(40000, 22).flags(SYN), nil},
 		{"version decides 6", 0, ipv6(6, syn), v6(60, 6).ports(40000, 22).flags(SYN), nil},
 		{"vlan", 0x8100, cat([]byte{0, 5}, be16(0x0800), ipv4(6, 0, nil, syn)), v4(40, 6).ports(40000, 22).flags(SYN), nil},
@@ -125,6 +134,8 @@ func TestDecode(t *testing.T) {
 		{"vlan cut", 0x8100, []byte{0, 5, 8}, Packet{}, ErrTruncated},
 		{"vlan arp", 0x8100, []byte{0, 5, 8, 6, 0}, Packet{}, ErrNotIP},
 		{"three tags", 0x88a8, cat([]byte{0, 5}, be16(0x8100), []byte{0, 6}, be16(0x8100), []byte{0, 7}, be16(0x0800), ipv4(6, 0, nil, syn)), Packet{}, ErrNotIP},
+		{"mapped source", 0x86dd, ipv6Between("::ffff:192.0.2.1", "2001:db8::2", 6, syn), Packet{}, ErrMapped},
+		{"mapped destination", 0x86dd, ipv6Between("2001:db8::1", "::ffff:198.51.100.2", 6, syn), Packet{}, ErrMapped},
 		{"version 5", 0, []byte{0x50}, Packet{}, ErrVersion},
 		{"ethertype 4, version 6", 0x0800, ipv6(6, syn), Packet{}, ErrVersion},
 		{"ethertype 6, version 4", 0x86dd, ipv4(6, 0, nil, syn), Packet{}, ErrVersion},
@@ -182,12 +193,6 @@ func withMetadata(p Packet) Packet {
 	p.Hook, p.Iif, p.Oif, p.Mark, p.UID, p.GID = 1, 2, 3, 4, 5, 6
 	p.MAC = [6]byte{1, 2, 3, 4, 5, 6}
 	p.HasOwner, p.HasMAC = true, true
-	return p
-}
-
-func mapped(length int) Packet {
-	p := v4(length, 6)
-	p.TTL = 63
 	return p
 }
 

@@ -14,6 +14,9 @@ import (
 // FuzzDecode feeds Decode anything and, where gopacket can decode the same
 // bytes, holds every field that both know against gopacket's.
 func FuzzDecode(f *testing.F) {
+	for _, k := range kernelFrames() {
+		f.Add(k.hw, k.payload)
+	}
 	for _, b := range fuzzSeeds() {
 		f.Add(uint16(0), b)
 		f.Add(uint16(0x0800), b)
@@ -46,7 +49,13 @@ func fuzzSeeds() [][]byte {
 		ipv4(132, 0, nil, make([]byte, 12)),
 		ipv4(33, 0, nil, cat(be16(1), be16(2), []byte{4}, make([]byte, 11))),
 		ipv4(51, 0, nil, authentication(6)),
+		ipv4(4, 0, nil, ipv4(17, 0, nil, udp(data))),
+		ipv4(41, 0, nil, ipv6(17, udp(data))),
 		ipv4(1, 0, nil, icmp(3, 3, ipv4(17, 0, nil, udp(data)))),
+		ipv4(1, 0x2000, nil, icmp(11, 0, ipv4(6, 0, make([]byte, 40), tcp(SYN, nil, nil))[:68])),
+		ipv6(58, icmp(1, 4, ipv6(17, udp(data)))),
+		ipv6(58, icmp(2, 0, ipv6(44, fragment(6, 0, true), tcp(SYN, nil, nil)))),
+		ipv6(44, fragment(58, 0, true), icmp(128, 0, data)),
 		ipv6(6, tcp(RST|ACK, nil, data)),
 		ipv6(58, icmp(128, 0, data)),
 		ipv6(0, extension(60, 1), extension(43, 3), fragment(51, 0, true), authentication(60), extension(17, 1), udp(data)),
@@ -62,7 +71,7 @@ func fuzzSeeds() [][]byte {
 func checkConsistent(t *testing.T, p Packet, b []byte, err error) {
 	t.Helper()
 	known := false
-	for _, e := range []error{nil, ErrTruncated, ErrNotIP, ErrVersion, ErrHeader, ErrExtensions} {
+	for _, e := range []error{nil, ErrTruncated, ErrNotIP, ErrVersion, ErrHeader, ErrMapped, ErrExtensions} {
 		known = known || err == e
 	}
 	if !known {
@@ -109,6 +118,12 @@ func crossCheck(t *testing.T, p Packet, b []byte, err error) {
 		case *layers.IPv4:
 			compareIPv4(t, p, l)
 		case *layers.IPv6:
+			if mapped := l.SrcIP.To4() != nil || l.DstIP.To4() != nil; mapped {
+				if !errors.Is(err, ErrMapped) {
+					t.Errorf("mapped addresses %v %v: error %v", l.SrcIP, l.DstIP, err)
+				}
+				return
+			}
 			compareIPv6(t, p, l)
 		case *layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination:
 		case *layers.IPv6Fragment:
@@ -158,7 +173,7 @@ func compareAddresses(t *testing.T, p Packet, src, dst net.IP) {
 	t.Helper()
 	s, _ := netip.AddrFromSlice(src)
 	d, _ := netip.AddrFromSlice(dst)
-	if p.Src != s.Unmap() || p.Dst != d.Unmap() {
+	if p.Src != s || p.Dst != d {
 		t.Errorf("addresses %v %v, gopacket %v %v", p.Src, p.Dst, s, d)
 	}
 }

@@ -17,11 +17,14 @@ func (p *Packet) decodeIPv6(b []byte) error {
 	if len(b) < fixed {
 		return ErrTruncated
 	}
+	src, dst := netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	if src.Is4In6() || dst.Is4In6() {
+		return ErrMapped
+	}
 	next := b[6]
 	p.Length = fixed + int(binary.BigEndian.Uint16(b[4:]))
 	p.TTL = b[7]
-	p.Src = netip.AddrFrom16([16]byte(b[8:24])).Unmap()
-	p.Dst = netip.AddrFrom16([16]byte(b[24:40])).Unmap()
+	p.Src, p.Dst = src, dst
 
 	// A jumbogram (RFC 2675) states no length here, but in a hop-by-hop option.
 	jumbo := p.Length == fixed && next == unix.IPPROTO_HOPOPTS
