@@ -75,7 +75,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	if d.Firewall, err = Open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	r, err := nflog.Open(nflog.Config{Group: ruleset.Group, CopyRange: ruleset.DefaultSnaplen})
+	r, err := nflog.Open(nflog.Config{Group: ruleset.Group, CopyRange: ruleset.MaxSnaplen})
 	if err != nil {
 		return nil, explain(errors.Join(fmt.Errorf("packet events: %w", err), lock.Close()))
 	}

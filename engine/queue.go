@@ -3,7 +3,7 @@ package engine
 import "sync"
 
 // queueLimit is how many callbacks can wait: at a handler's 2 µs or so, some
-// 10 ms of work, and 2 MB.
+// 10 ms of work, and 5 MB.
 const queueLimit = 4096
 
 // queue hands callbacks from the goroutine that reads packets to the one that
@@ -46,8 +46,7 @@ func (q *queue) take(c *callback) (ok bool) {
 	if q.length == 0 {
 		return false
 	}
-	*c = q.ring[q.first]
-	c.packet.Payload = c.payload[:len(c.packet.Payload)]
+	c.copy(&q.ring[q.first])
 	q.first = (q.first + 1) % queueLimit
 	q.length--
 	q.taken++

@@ -72,11 +72,7 @@ func (r *reader) event(ev *nflog.Event) {
 	}
 	for _, h := range to.handlers {
 		if h.Match(p) {
-			r.queue.put(func(c *callback) {
-				*c = callback{runtime: rt, handler: h, rule: to.Rule.Name, packet: *p}
-				n := copy(c.payload[:], p.Payload)
-				c.packet.Payload = c.payload[:n]
-			})
+			r.queue.put(func(c *callback) { c.event(rt, h, to.Rule.Name, p) })
 		}
 	}
 }
@@ -102,7 +98,7 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when})
 	}
 	if d.Action != nil {
-		r.queue.put(func(c *callback) { *c = callback{runtime: rt, detector: d.Detector, hit: *hit} })
+		r.queue.put(func(c *callback) { c.finding(rt, d.Detector, hit) })
 	}
 }
 

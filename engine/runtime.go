@@ -66,7 +66,7 @@ type callback struct {
 	handler  *policy.Handler
 	rule     string
 	packet   packet.Packet
-	payload  [ruleset.DefaultSnaplen]byte // what packet.Payload aliases
+	payload  [ruleset.MaxSnaplen]byte // what packet.Payload aliases
 	detector *policy.Detector
 	hit      detect.Hit
 }
@@ -86,4 +86,28 @@ func (rt *runtime) callbacks() []*policy.Callback {
 		out = append(out, t.Callback)
 	}
 	return out
+}
+
+// The methods below write a callback in place and leave alone what of its
+// payload is not used: most of it, most of the time.
+
+// event makes c the call of a handler for a packet, which it copies.
+func (c *callback) event(rt *runtime, h *policy.Handler, rule string, p *packet.Packet) {
+	c.runtime, c.handler, c.rule, c.detector = rt, h, rule, nil
+	c.setPacket(p)
+}
+
+// finding makes c the call of a detector's action.
+func (c *callback) finding(rt *runtime, d *policy.Detector, hit *detect.Hit) {
+	c.runtime, c.handler, c.detector, c.hit = rt, nil, d, *hit
+}
+
+func (c *callback) copy(from *callback) {
+	c.runtime, c.handler, c.rule, c.detector, c.hit = from.runtime, from.handler, from.rule, from.detector, from.hit
+	c.setPacket(&from.packet)
+}
+
+func (c *callback) setPacket(p *packet.Packet) {
+	c.packet = *p
+	c.packet.Payload = c.payload[:copy(c.payload[:], p.Payload)]
 }

@@ -269,3 +269,26 @@ func TestDaemonFollowsOthers(t *testing.T) {
 		return time.Until(w.bans()[client4].Until) > 50*time.Minute
 	})
 }
+
+// TestSnaplen gives a handler more of a packet than the default.
+func TestSnaplen(t *testing.T) {
+	w := confirmed(t, `
+local fw = require "moonlatch"
+local input = fw.chain "input" { hook = "input", policy = "accept" }
+local long = fw.stream "long" { snaplen = 600 }
+input { "long", udp = 5353, long, fw.drop }
+fw.on(long, function(ev) fw.ban(ev.src, "1h", #ev.payload .. " bytes, the last is " .. ev.payload:sub(-1)) end)
+`)
+	must(t, w.client.Do(func() error {
+		c, err := net.Dial("udp", net.JoinHostPort(serverForClient, "5353"))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte(strings.Repeat("x", 499) + "y"))
+		return err
+	}))
+	w.until("the handler sees the whole packet", func() bool {
+		return w.bans()[client4].Why == "500 bytes, the last is y"
+	})
+}

@@ -8,9 +8,6 @@ import (
 	"moonlatch/engine/ruleset"
 )
 
-// maxSnaplen is the largest packet there is.
-const maxSnaplen = 65535
-
 // streamObject is a stream in a policy: of use by itself, and configured by a
 // call with a table.
 type streamObject struct {
@@ -52,9 +49,9 @@ func (s *streamObject) call(p *Policy, L *lua.LState) int {
 
 func streamOptions() []option[*ruleset.Stream] {
 	return []option[*ruleset.Stream]{
-		{Entry{Name: "snaplen", Takes: "number of bytes", Doc: "how much of each packet is copied; default 128", Example: `fw.stream "web" { snaplen = 512 }`},
+		{Entry{Name: "snaplen", Takes: "number of bytes", Doc: "how much of each packet is copied, at most 1024; default 128", Example: `fw.stream "web" { snaplen = 512 }`},
 			func(_ *loader, s *ruleset.Stream, v value) (err error) {
-				s.Snaplen, err = whole(v, 1, maxSnaplen)
+				s.Snaplen, err = whole(v, 1, ruleset.MaxSnaplen)
 				return err
 			}},
 		{Entry{Name: "rate", Takes: `"5000/s", "5000/s burst 100"`, Doc: "how many events are let through; default all", Example: `fw.stream "noisy" { rate = "5000/s burst 1000" }`},

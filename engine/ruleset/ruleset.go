@@ -85,7 +85,7 @@ type Rule struct {
 // Stream is a named flow of packet events.
 type Stream struct {
 	Name    string
-	Snaplen int   // bytes copied of each packet; 0 means DefaultSnaplen
+	Snaplen int   // bytes copied of each packet, up to MaxSnaplen; 0 means DefaultSnaplen
 	Rate    *Rate // events let through; nil means all
 	Pos     Pos
 }
@@ -93,6 +93,10 @@ type Stream struct {
 // DefaultSnaplen is the number of bytes copied of a logged packet: enough for
 // IPv6, a few extension headers and a TCP header with options.
 const DefaultSnaplen = 128
+
+// MaxSnaplen bounds what a stream can ask for: every event that waits for a
+// handler holds so much.
+const MaxSnaplen = 1024
 
 // Group is the NFLOG group of all streams.
 const Group = 71

@@ -42,7 +42,7 @@ fw.set "list" { file = "lists/bad.txt" }
 ---
 fw.stream "a" { rate = 5000 } --! stream "a": rate: 5000 has no unit of time: write "5000/s"
 fw.stream "b" { rate = "10/s per src" } --! stream "b": rate: "10/s per src": the rate of a stream is for all its packets, not per src
-fw.stream "c" { snaplen = 0 } --! stream "c": snaplen: a whole number from 1 to 65535 is expected, not the number 0
+fw.stream "c" { snaplen = 0 } --! stream "c": snaplen: a whole number from 1 to 1024 is expected, not the number 0
 fw.stream "d" { snapln = 10 } --! unknown field "snapln" in stream "d" (did you mean "snaplen"?)
 fw.stream "e" { "x" } --! stream "e": its table holds only name = value, and item 1 is "x"
 fw.stream "closed" --! stream "closed" is declared twice, first at policy.lua:1
