@@ -91,6 +91,7 @@ func TestWhatGopherLuaCompilesWrong(t *testing.T) {
 		"local n = 0 while true do local x = false and n n = n + 1 if n > 2 then break end end print(n)":                  "3",
 		"local n = 0 while (nil and n) or n < 3 do n = n + 1 end print(n)":                                                "3",
 		"local n = 0 repeat if not true then n = 100 end n = n + 1 until n > 2 print(n)":                                  "3",
+		"local n = 0 if n then n = n + 1 end for k in pairs {1} do if not not nil then n = 9 end end print(n)":            "1",
 		"if nil then print(1) elseif 0 then print(2) else print(3) end":                                                   "2",
 		"local function f() return 1, 2 end print(#{true and f()}, #{nil or f()}, 1 and 2, false or nil, not nil, not 0)": "1\t1\t2\tnil\ttrue\tfalse",
 		"local n = 0 local function inc() n = n + 1 end inc() pcall(error, 'x') inc() pcall(error, 'x') inc() print(n)":   "3",

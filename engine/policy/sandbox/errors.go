@@ -66,6 +66,7 @@ func (s *State) explainLua(err error) *Error {
 	if e.File == "" {
 		e.File, e.Line = s.traceFile, s.traceLine
 	}
+	s.trace, s.traceFile, s.traceLine = "", "", 0
 	e.Msg = s.plainer(e)
 	return e
 }

@@ -32,6 +32,21 @@ func foldLogical(ex *ast.LogicalOpExpr) ast.Expr {
 	return ex.Rhs
 }
 
+// foldNot matters where nots follow each other: the compiler takes them off in
+// pairs, and what is left starts a condition.
+func foldNot(ex *ast.UnaryNotOpExpr) ast.Expr {
+	isTrue, constant := truth(ex.Expr)
+	if !constant {
+		return ex
+	}
+	var e ast.Expr = &ast.TrueExpr{}
+	if isTrue {
+		e = &ast.FalseExpr{}
+	}
+	copyLines(e, ex)
+	return e
+}
+
 func foldIf(st *ast.IfStmt) ast.Stmt {
 	isTrue, constant := truth(st.Condition)
 	switch {

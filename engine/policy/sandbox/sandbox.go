@@ -163,7 +163,6 @@ func (s *State) call(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.
 	for _, a := range args {
 		st.Push(a)
 	}
-	s.trace, s.traceFile, s.traceLine = "", "", 0
 	err = s.protected(st, len(args), nret, s.onTraced)
 	if n := st.GetTop(); err == nil && n > 0 {
 		ret = make([]lua.LValue, n)

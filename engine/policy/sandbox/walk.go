@@ -160,6 +160,7 @@ func (c *checker) expr(expr ast.Expr) ast.Expr {
 		ex.Expr = c.expr(ex.Expr)
 	case *ast.UnaryNotOpExpr:
 		ex.Expr = c.expr(ex.Expr)
+		return foldNot(ex)
 	case *ast.UnaryLenOpExpr:
 		ex.Expr = c.expr(ex.Expr)
 	case *ast.FunctionExpr:
