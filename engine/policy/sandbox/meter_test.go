@@ -108,7 +108,7 @@ func TestGoWorkIsPaidFor(t *testing.T) {
 		`return next(t)`:              8,
 		`for k in pairs(u) do end`:    7000 * 8,
 	} {
-		s, fn := load(t, Config{CallBudget: 4_000_000, Print: func(string) {}}, setup+source+" end")
+		s, fn := load(t, Config{CallBudget: 4_000_000, CallDeadline: time.Minute, Print: func(string) {}}, setup+source+" end")
 		if _, err := s.Call(fn, 0); err != nil && !errors.Is(err, ErrBudget) {
 			t.Errorf("%s: %v", source, err)
 		}
