@@ -25,7 +25,7 @@ type reader struct {
 	log     *slog.Logger
 
 	packet    packet.Packet // reused for every event
-	undecoded atomic.Uint64 // events whose packet could not be decoded
+	undecoded atomic.Uint64 // events whose IP packet could not be decoded
 	unrouted  atomic.Uint64 // events of no rule of the running policy
 	unbooked  atomic.Uint64 // bans that found the ban queue full
 }
@@ -59,7 +59,7 @@ func (r *reader) event(ev *nflog.Event) {
 	}
 	p := &r.packet
 	metadata(p, ev)
-	if err := p.Decode(ev.HWProtocol, ev.Payload); err != nil {
+	if err := p.Decode(ev.HWProtocol, ev.Payload); err != nil && !errors.Is(err, packet.ErrNotIP) {
 		r.undecoded.Add(1)
 	}
 	if to.Trap > 0 {
@@ -85,8 +85,10 @@ func metadata(p *packet.Packet, ev *nflog.Event) {
 	}
 	p.Iif, p.Oif = ev.InDev, ev.OutDev
 	p.UID, p.GID, p.HasOwner = ev.UID, ev.GID, ev.HasUID
-	p.HasMAC = len(ev.HWAddr) == len(p.MAC)
-	copy(p.MAC[:], ev.HWAddr)
+	p.MAC, p.HasMAC = [6]byte{}, len(ev.HWAddr) == len(p.MAC)
+	if p.HasMAC {
+		p.MAC = [6]byte(ev.HWAddr)
+	}
 }
 
 // hit acts on a detector's finding.
@@ -104,9 +106,12 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 
 // trapped books a ban that the kernel has made already.
 func (r *reader) trapped(to *route, p *packet.Packet) {
-	if p.Src.IsValid() {
-		r.submit(ban.Request{Target: sourceTarget(r.bans, source(p.Src)), Times: []time.Duration{to.Trap}, Why: "touched " + to.Rule.Name, By: "trap", Origin: ban.Local, Packet: p.Time})
+	if !p.Src.IsValid() {
+		return
 	}
+	req := to.trap
+	req.Target, req.Packet = sourceTarget(r.bans, source(p.Src)), p.Time
+	r.submit(req)
 }
 
 func (r *reader) submit(req ban.Request) {

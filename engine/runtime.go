@@ -2,7 +2,9 @@ package engine
 
 import (
 	"slices"
+	"time"
 
+	"moonlatch/engine/ban"
 	"moonlatch/engine/detect"
 	"moonlatch/engine/packet"
 	"moonlatch/engine/policy"
@@ -23,6 +25,7 @@ type runtime struct {
 // route is what becomes of the packets that one rule logs.
 type route struct {
 	ruleset.Route
+	trap      ban.Request // of a trap: what each packet asks for, but for target and time
 	detectors []*detector
 	handlers  []*policy.Handler
 }
@@ -44,6 +47,9 @@ func newRuntime(generation uint64, p *policy.Policy) (*runtime, error) {
 	}
 	for _, r := range p.Ruleset().Routes() {
 		to := &route{Route: r}
+		if r.Trap > 0 {
+			to.trap = ban.Request{Times: []time.Duration{r.Trap}, Why: "touched " + r.Rule.Name, By: "trap", Origin: ban.Local}
+		}
 		for _, d := range rt.detectors {
 			if slices.Contains(d.Streams, r.Stream) {
 				to.detectors = append(to.detectors, d)
