@@ -106,10 +106,10 @@ func TestDescribe(t *testing.T) {
 func TestTracebackIsShort(t *testing.T) {
 	for _, source := range []string{
 		"local function f() return f() end f()",
-		"local function f(n) if n == 0 then error 'no' end return f(n - 1) end f(1e6)",
+		"local function f(n) if n == 0 then error 'no' end return f(n - 1) end f(1e5)",
 		"local function f(n) if n == 0 then error 'no' end f(n - 1) end f(200)",
 	} {
-		err := run(t, Config{LoadBudget: 10_000_000}, source)
+		err := run(t, Config{LoadBudget: 1_000_000}, source)
 		var e *Error
 		if !errors.As(err, &e) || strings.Count(e.Traceback, "\n") > maxTrace || e.Traceback == "" {
 			t.Errorf("%s: %+v", source, err)

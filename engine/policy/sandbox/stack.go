@@ -43,7 +43,11 @@ func (s *State) protected(st *lua.LState, nargs, nret int, handler *lua.LFunctio
 		// PCall recovers every panic but its own: it has one when there is no
 		// room for the handler.
 		if r := recover(); r != nil {
-			err = &lua.ApiError{Type: lua.ApiErrorPanic, Object: lua.LString(fmt.Sprint(r))}
+			failure := &lua.ApiError{Type: lua.ApiErrorPanic, Object: lua.LString(fmt.Sprint(r))}
+			if api, ok := r.(*lua.ApiError); ok {
+				failure.Object = api.Object
+			}
+			err = failure
 		}
 	}()
 	return st.PCall(nargs, nret, handler)

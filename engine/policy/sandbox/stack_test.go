@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -78,6 +80,7 @@ func TestNestedCall(t *testing.T) {
 		m.call(function(x) n = n + x end)
 		if n ~= 2 then error("n is " .. n) end
 		m.call(function() while true do end end)`)
+	s.cfg.LoadBudget = 1_000_000
 	err := s.Run("policy.lua")
 	if !errors.Is(err, ErrBudget) { // the inner call spends the outer budget
 		t.Errorf("got %v", err)
@@ -138,11 +141,10 @@ func TestWhere(t *testing.T) {
 	}
 }
 
-// An overflow inside a tail call makes gopher-lua panic while it recovers.
 func TestStackOverflows(t *testing.T) {
 	for source, want := range map[string]string{
 		"local function f() f() end\nf()":                                                     "policy.lua:1: stack overflow",
-		"local function f(...)\nreturn f(1, 2, 3, 4, 5, 6, 7, 8, 9, ...) end f()":             "",
+		"local function f(...)\nreturn f(" + strings.Repeat("1, ", 100) + "...) end f()":      "registry overflow",
 		"local function f(...) local a = f(1, ...) end f()":                                   "policy.lua:1: stack overflow",
 		"local t = {} setmetatable(t, {__index = function(t, k) return t[k] end}) return t.x": "policy.lua:1: stack overflow",
 		"local t = {} setmetatable(t, {__index = t}) return t.x":                              "policy.lua:1: too many recursions in gettable",
@@ -154,6 +156,31 @@ func TestStackOverflows(t *testing.T) {
 		if err := s.Run("ok.lua"); err != nil {
 			t.Errorf("%s: the state is unusable: %v", source, err)
 		}
+	}
+}
+
+// When a push fills the stack to its last slot there is no room for the handler
+// of the error, and PCall panics itself.
+func TestFullStack(t *testing.T) {
+	const policy = `local u, v = {}, {}
+		for i = 1, 7999 do u[i] = i end
+		for i = 1, %d do v[i] = i end
+		local function f(n, ...) if n == 0 then return (unpack(u)) end local x = f(n - 1, ...) return x end
+		f(200, unpack(v))`
+	overflows := 0
+	for n := 604; n <= 620; n += 4 {
+		s := New(Config{Files: fstest.MapFS{"policy.lua": file(fmt.Sprintf(policy, n)), "ok.lua": file("")}})
+		defer s.Close()
+		if err := s.Run("policy.lua"); err != nil {
+			overflows++
+			wantError(t, policy, err, "policy.lua:4: registry overflow")
+		}
+		if err := s.Run("ok.lua"); err != nil {
+			t.Errorf("%d: the state is unusable: %v", n, err)
+		}
+	}
+	if overflows == 0 {
+		t.Error("no overflow")
 	}
 }
 
