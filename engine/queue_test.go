@@ -64,22 +64,27 @@ func TestQueueReady(t *testing.T) {
 func TestQueueConcurrently(t *testing.T) {
 	q := newQueue()
 	const n = 5 * queueLimit
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for i := range n {
 			q.put(func(c *callback) { c.runtime = &runtime{generation: uint64(i)} })
 		}
 	}()
 	var c callback
 	last := int64(-1)
-	for taken := uint64(0); taken+q.stats().dropped < n; {
-		<-q.ready
+	for more := true; more; {
+		select {
+		case <-q.ready:
+		case <-done:
+			more = false
+		}
 		for q.take(&c) {
-			taken++
-			if next := int64(c.runtime.generation); next <= last {
+			next := int64(c.runtime.generation)
+			if next <= last {
 				t.Fatalf("callback %d after %d", next, last)
-			} else {
-				last = next
 			}
+			last = next
 		}
 	}
 	if s := q.stats(); s.taken+s.dropped != n || s.waiting != 0 || last != n-1 {
