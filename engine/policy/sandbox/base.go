@@ -56,7 +56,7 @@ func optInt(L *lua.LState, arg, def int) int {
 }
 
 func (s *State) baseFunctions() functions {
-	fns := functions{
+	return functions{
 		"error":        s.raiseError,
 		"getmetatable": getmetatable,
 		"next":         s.next,
@@ -70,7 +70,6 @@ func (s *State) baseFunctions() functions {
 		"print":        s.print,
 		"xpcall":       s.xpcall,
 	}
-	return fns
 }
 
 func (s *State) print(L *lua.LState) int {
