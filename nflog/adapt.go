@@ -6,11 +6,12 @@ import (
 )
 
 // An adaptive threshold follows the packet rate: a batch shall hold what arrives
-// within gatherTime. Below smallestBatch that saves too little to have packets
-// wait for it, above largestBatch it saves no more.
+// within gatherTime or half of it, where no timer tick comes before. Below
+// smallestBatch that saves too little to have packets wait for it, above
+// largestBatch it saves no more.
 const (
-	gatherTime    = 4 * time.Millisecond
-	smallestBatch = 16
+	gatherTime    = 6 * time.Millisecond
+	smallestBatch = 24
 	largestBatch  = 256
 )
 

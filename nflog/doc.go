@@ -25,11 +25,11 @@
 // cost per packet.
 //
 // By default the threshold adapts. It is 1 up to some 4,000 packets per second,
-// and then grows with the rate, which a Reader measures as it reads, so that a
-// message brings the packets of 4 ms, up to 256 or as many as fit into it. It grows
-// within 20 ms and shrinks after 200 ms without need, also when no packet comes any
-// more. No packet waits longer than a tick for the others of its batch, and those
-// at a low rate do not wait at all.
+// and then grows with the rate, which a Reader measures as it reads: a message
+// brings the packets of some 3 to 6 ms or of one tick, as many as fit into it and
+// 256 at most. It grows within 20 ms and shrinks after 200 ms without need, also when
+// no packet comes any more. No packet waits longer than a tick for the others of
+// its batch, and those at a low rate do not wait at all.
 //
 // Config.QueueThreshold and Tune fix the threshold instead. A program that drops
 // CAP_NET_ADMIN goes on reading, with the threshold of that moment.

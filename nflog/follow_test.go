@@ -15,19 +15,19 @@ func TestFollow(t *testing.T) {
 	}{
 		{1, 0, 1},
 		{1, 3999, 1},
-		{1, 4000, 16},
+		{1, 4000, 24},
 		{1, 10_000, 32},
-		{1, 50_000, 128},
-		{1, 64_000, 256},
+		{1, 30_000, 128},
+		{1, 50_000, 256},
 		{1, 10_000_000, 256},
-		{16, 7999, 16},
-		{16, 8000, 32},
-		{16, 2000, 16},
-		{16, 1999, 1},
+		{24, 7999, 24},
+		{24, 8000, 32},
+		{24, 2000, 24},
+		{24, 1999, 1},
 		{256, 10_000_000, 256},
-		{256, 32_000, 256},
-		{256, 31_000, 64},
-		{256, 2000, 16},
+		{256, 22_000, 256},
+		{256, 21_000, 64},
+		{256, 2000, 24},
 		{256, 1999, 1},
 		{256, 0, 1},
 	} {
@@ -72,11 +72,11 @@ func TestFollowInTime(t *testing.T) {
 		{1000, time.Minute, 0, 1},
 		{50_000, time.Millisecond, 0, 1}, // a handful of packets
 		{1000, time.Second, 0, 1},
-		{50_000, 50 * time.Millisecond, 2, 128},
-		{50_000, time.Minute, 0, 128},
-		{1000, 50 * time.Millisecond, 0, 128}, // a short pause
-		{50_000, time.Minute, 0, 128},
-		{1000, 150 * time.Millisecond, 0, 128},
+		{50_000, 50 * time.Millisecond, 2, 256},
+		{50_000, time.Minute, 0, 256},
+		{1000, 50 * time.Millisecond, 0, 256}, // a short pause
+		{50_000, time.Minute, 0, 256},
+		{1000, 150 * time.Millisecond, 0, 256},
 		{1000, 300 * time.Millisecond, 2, 1},
 	} {
 		if changes := s.follow(step.rate, step.d); changes > step.changes || s.Threshold != step.want {
