@@ -182,5 +182,5 @@ func (d *Daemon) untilSync() time.Duration {
 	if d.trial == 0 {
 		return syncEvery
 	}
-	return max(0, min(syncEvery, time.Until(*d.deadline.Load())+settleAfter))
+	return max(settleAfter, min(syncEvery, time.Until(*d.deadline.Load())+settleAfter))
 }

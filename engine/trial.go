@@ -53,23 +53,39 @@ func (d *Daemon) settle(ctx context.Context, s generation.State) (generation.Sta
 	return d.generations.State()
 }
 
-// followTrial tells the bans of a trial's beginning and end: bans of a policy on
-// trial must not outlive it.
+// followTrial tells the bans of a trial's beginning, extension and end: bans of a
+// policy on trial must not outlive it.
 func (d *Daemon) followTrial(ctx context.Context, s generation.State) error {
 	on := uint64(0)
 	if s.Trial != nil {
 		on = s.Trial.Number
 	}
 	if on == d.trial {
-		return nil
+		return d.followDeadline(ctx, s)
 	}
 	if d.trial != 0 && on == 0 {
 		return d.endTrial(ctx, s.Confirmed != nil && s.Confirmed.Number == d.trial)
 	}
-	deadline := time.Now().Add(s.Left)
 	d.trial = on
-	d.deadline.Store(&deadline)
-	d.bans.BeginTrial(deadline)
+	d.deadline.Store(&s.Deadline)
+	d.bans.BeginTrial(s.Deadline)
+	return nil
+}
+
+// moved is by how much later a trial's deadline must be than the one known to mean
+// that it was extended: no reading of it is late, but on a busy machine one may be early.
+const moved = 100 * time.Millisecond
+
+// followDeadline notices that the trial was extended, whoever did it.
+func (d *Daemon) followDeadline(ctx context.Context, s generation.State) error {
+	if d.trial == 0 || s.Expired || s.Deadline.Sub(*d.deadline.Load()) < moved {
+		return nil
+	}
+	if err := d.bans.MoveTrial(ctx, s.Deadline); err != nil {
+		return err
+	}
+	d.deadline.Store(&s.Deadline)
+	d.log.Info("trial extended", "generation", s.Trial.Number, "until", s.Deadline.UTC().Format(time.RFC3339))
 	return nil
 }
 

@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	generations "moonlatch/engine/generation"
+	"moonlatch/engine/nft"
 )
 
 // goodPolicy lets everybody in and bans nobody.
@@ -268,6 +271,32 @@ func TestDaemonFollowsOthers(t *testing.T) {
 	w.until("the daemon extends the trial's ban", func() bool {
 		return time.Until(w.bans()[client4].Until) > 50*time.Minute
 	})
+}
+
+// TestDaemonFollowsAnExtension has another process extend a trial: the bans of its
+// policy last as much longer, and end with it.
+func TestDaemonFollowsAnExtension(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	w.ok("apply", "--confirm", "30s", w.policy("ban.lua", banPolicy))
+	w.touch()
+	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
+	must(t, w.server.Do(func() error {
+		c, err := nft.Open(nft.Config{})
+		must(t, err)
+		defer c.Close()
+		m, err := generations.Open(generations.Config{NFT: c, Dir: filepath.Join(w.dir, "state")})
+		must(t, err)
+		_, _, err = m.Extend(t.Context(), 10*time.Minute)
+		return err
+	}))
+	w.until("the ban lasts longer", func() bool {
+		left := time.Until(w.bans()[client4].Until)
+		return left > 9*time.Minute && left < 11*time.Minute
+	})
+	w.ok("rollback")
+	if b := w.bans(); len(b) != 0 {
+		t.Errorf("bans after the trial: %v", b)
+	}
 }
 
 // TestSnaplen gives a handler more of a packet than the default.

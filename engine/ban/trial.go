@@ -30,8 +30,49 @@ func (b *Book) BeginTrial(deadline time.Time) {
 	if b.trial == nil {
 		b.trial = &trial{bans: make(map[target]trialBan)}
 	}
-	left := deadline.Sub(b.cfg.Now())
-	b.trial.deadline = b.clock() + left - rounding // so that rounding takes no ban past it
+	b.trial.moveTo(b.clock() + deadline.Sub(b.cfg.Now()))
+}
+
+// moveTo sets the deadline so that rounding takes no ban past it.
+func (t *trial) moveTo(deadline time.Duration) { t.deadline = deadline - rounding }
+
+// MoveTrial moves the deadline of a trial, of the bans that it limited as well as of
+// further ones. None is shortened: where the trial ends earlier than was said, EndTrial
+// lifts them. Without a trial it does nothing. After an error call it again.
+func (b *Book) MoveTrial(ctx context.Context, deadline time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.trial == nil {
+		return nil
+	}
+	b.trial.moveTo(b.clock() + deadline.Sub(b.cfg.Now()))
+	if err := b.write(ctx, b.limited()); err != nil {
+		return fmt.Errorf("move the end of the trial of %d bans: %w", len(b.trial.bans), err)
+	}
+	return nil
+}
+
+// limited returns how the bans of the trial get as much of their time as it allows.
+func (b *Book) limited() change {
+	var c change
+	now := b.clock()
+	for t, ban := range b.trial.bans {
+		put := ban.full
+		put.until = min(put.until, b.trial.deadline)
+		e, ok := b.index.get(t)
+		if put.until <= now || ok && e.until() >= put.until {
+			continue
+		}
+		if !ban.written { // what lasted as long as the trial until now does so no more
+			ban.written = true
+			if ok && e.until() > now {
+				ban.before = &held{t, b.noteOf(t), e.until()}
+			}
+			b.trial.bans[t] = ban
+		}
+		c.put = append(c.put, put)
+	}
+	return c
 }
 
 // EndTrial ends a trial. The bans that it limited last their full time if the

@@ -149,3 +149,44 @@ func TestTrialOffences(t *testing.T) {
 		must(t, err)
 	}
 }
+
+// TestMoveTrial extends a trial and walks through what that means for bans of all kinds.
+func TestMoveTrial(t *testing.T) {
+	const extended = 40 * time.Minute
+	for _, tt := range []struct {
+		name            string
+		before, during  []Request
+		target          string
+		left, abandoned time.Duration // in the kernel after the extension, and after its end unconfirmed
+	}{
+		{"a new ban", nil, []Request{ask("192.0.2.1", time.Hour)}, "192.0.2.1", extended, 0},
+		{"a new ban of a prefix", nil, []Request{ask("198.51.100.0/24", time.Hour)}, "198.51.100.0/24", extended, 0},
+		{"a ban as short as the extension", nil, []Request{ask("192.0.2.1", 20*time.Minute)}, "192.0.2.1", 20 * time.Minute, 0},
+		{"banned before, for less than the trial", []Request{ask("192.0.2.1", 2*time.Minute)},
+			[]Request{ask("192.0.2.1", time.Hour)}, "192.0.2.1", extended, 2 * time.Minute},
+		{"banned before, for less than the extension", []Request{ask("192.0.2.1", 30*time.Minute)},
+			[]Request{ask("192.0.2.1", time.Hour)}, "192.0.2.1", extended, 30 * time.Minute},
+		{"banned before, for longer than the extension", []Request{ask("192.0.2.1", 50*time.Minute)},
+			[]Request{ask("192.0.2.1", 2*time.Hour)}, "192.0.2.1", 50 * time.Minute, 50 * time.Minute},
+		{"on trial, then by a person", nil,
+			[]Request{ask("192.0.2.1", time.Hour), manual("192.0.2.1", 30*time.Minute)}, "192.0.2.1", extended, 30 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := open(t, Config{})
+			must(t, b.MoveTrial(t.Context(), time.Now().Add(time.Hour))) // nothing is on trial
+			for _, r := range tt.before {
+				mustBan(t, b, r)
+			}
+			b.BeginTrial(time.Now().Add(trialTime))
+			for _, r := range tt.during {
+				mustBan(t, b, r)
+			}
+			must(t, b.MoveTrial(t.Context(), time.Now().Add(extended)))
+			wantLeft(t, b, tt.target, tt.left)
+			mustBan(t, b, ask("203.0.113.1", time.Hour))
+			wantLeft(t, b, "203.0.113.1", extended)
+			must(t, b.EndTrial(t.Context(), false))
+			wantLeft(t, b, tt.target, tt.abandoned)
+		})
+	}
+}

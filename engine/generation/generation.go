@@ -69,6 +69,7 @@ type State struct {
 	Confirmed *Generation // without a lease; nil when there is none
 	Trial     *Generation // with a lease; nil when there is none
 	Left      time.Duration
+	Deadline  time.Time // of the trial, not later than the kernel's; zero when there is none
 	// Expired is set when the trial's lease is over: it no longer filters, though
 	// its table is still there.
 	Expired bool

@@ -30,8 +30,30 @@ func (h *held) expired() bool { return h.leased && len(h.lease) == 0 }
 // aside reports whether the generation lets everything through for another one.
 func (h *held) aside() bool { return h.yields && len(h.yield) > 0 }
 
+// asideForGood reports whether no time ends that.
+func (h *held) asideForGood() bool {
+	for _, left := range h.yield {
+		if left == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// left is how much of the lease is left: what its first element to go has.
+func (h *held) left() time.Duration {
+	var least time.Duration
+	for _, left := range h.lease {
+		if least == 0 || left < least {
+			least = left
+		}
+	}
+	return least
+}
+
 // snapshot is every generation in the kernel, by what it is there for.
 type snapshot struct {
+	read      time.Time // when reading began
 	confirmed *held
 	trial     *held
 	stale     []*held // neither: left behind by a process that died
@@ -39,7 +61,7 @@ type snapshot struct {
 
 // readKernel finds our generations among the kernel's tables.
 func readKernel(c *nft.Client) (snapshot, error) {
-	var s snapshot
+	s := snapshot{read: time.Now()}
 	all, err := heldGenerations(c)
 	if err != nil {
 		return s, fmt.Errorf("read the generations in the kernel: %w", err)

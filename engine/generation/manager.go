@@ -42,12 +42,8 @@ func (m *Manager) State() (State, error) {
 func (m *Manager) state(s snapshot) State {
 	out := State{Confirmed: m.describe(s.confirmed), Trial: m.describe(s.trial)}
 	if s.trial != nil {
-		out.Expired = s.trial.expired()
-		for _, left := range s.trial.lease {
-			if out.Left == 0 || left < out.Left {
-				out.Left = left
-			}
-		}
+		out.Expired, out.Left = s.trial.expired(), s.trial.left()
+		out.Deadline = s.read.Add(out.Left)
 	}
 	out.Aside = s.confirmed != nil && s.confirmed.aside()
 	return out

@@ -46,7 +46,7 @@ func (c *change) confirm() error {
 		return fmt.Errorf("confirm: %w; nothing was changed", err)
 	}
 	if err := c.endLease(); err != nil {
-		return c.unconfirmed(err)
+		return c.unconfirmed(fmt.Errorf("confirm: %w", err))
 	}
 	if err := c.store.commit(); err != nil {
 		return fmt.Errorf("generation %d is confirmed and in force, but the next boot would not restore it: %w; make room and run moonlatch confirm again", r.Number, err)
@@ -56,7 +56,7 @@ func (c *change) confirm() error {
 	return nil
 }
 
-// unconfirmed tells whether a confirm was refused because the trial is over.
+// unconfirmed tells whether a confirm or an extension was refused because the trial is over.
 func (c *change) unconfirmed(refusal error) error {
 	now, err := readKernel(c.nft)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *change) unconfirmed(refusal error) error {
 		c.snapshot = now
 		return errors.Join(ErrExpired, c.settle())
 	}
-	return fmt.Errorf("confirm generation %d: %w; it stays on trial", now.trial.number, refusal)
+	return fmt.Errorf("generation %d: %w; it stays on trial, as it was", now.trial.number, refusal)
 }
 
 // endLease is the transaction of a confirm: the lease goes, and with it every
