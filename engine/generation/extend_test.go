@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"moonlatch/engine/nft"
 )
 
 func (s *server) extend(d time.Duration) (g Generation, deadline time.Time, err error) {
@@ -58,26 +60,23 @@ func TestExtendOpen(t *testing.T) {
 	s.expect("after the new deadline", true, true)
 }
 
-// TestExtendRaces extends at the very moment of the deadline, over and over: the
-// kernel takes it or refuses it whole, and never filters twice or not at all after.
-func TestExtendRaces(t *testing.T) {
+// TestExtendTooLate has the deadline pass between the last look at the kernel and the
+// transaction, which the kernel must refuse.
+func TestExtendTooLate(t *testing.T) {
 	s := newServer(t)
 	s.mustApply(long, FallbackPrevious, 22)
 	s.mustConfirm()
-	for i := range 10 {
-		s.mustApply(MinConfirm, FallbackPrevious, 80)
-		time.Sleep(time.Until(s.state().Deadline.Add(time.Duration(i-5) * 2 * time.Millisecond)))
-		_, _, err := s.extend(long)
-		switch {
-		case err == nil:
-			s.expect("extended", false, true)
-			must(t, s.rollback())
-		case errors.Is(err, ErrExpired), errors.Is(err, ErrNoTrial):
-			s.expect("expired", true, false)
-		default:
-			t.Fatal(err)
-		}
-	}
+	s.mustApply(short, FallbackPrevious, 80)
+	s.in(func() error {
+		return s.m.locked(t.Context(), func(c *change) error {
+			waitExpiry(short)
+			if err := c.extend(long); !errors.Is(err, nft.ErrNotExist) {
+				t.Errorf("extend after the deadline: %v, want a refusal", err)
+			}
+			return nil
+		})
+	})
+	s.expect("after the refused extension", true, false)
 }
 
 // TestExtendBadTimes are refused before anything changes.
