@@ -17,6 +17,8 @@ import (
 var mayImport = map[string][]string{
 	"engine/ruleset":                {},
 	"engine/packet":                 {},
+	"engine/boottime":               {},
+	"engine/session":                {"engine/boottime"},
 	"engine/control":                {},
 	"engine/netns":                  {},
 	"engine/policy/sandbox/pattern": {},
