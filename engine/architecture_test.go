@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"engine/session":                {"engine/boottime"},
 	"engine/control":                {},
 	"engine/netns":                  {},
+	"engine/probe":                  {},
 	"engine/policy/sandbox/pattern": {},
 	"engine/policy/sandbox":         {"engine/policy/sandbox/pattern"},
 	"nflog":                         {},
@@ -29,11 +30,11 @@ var mayImport = map[string][]string{
 	"engine/detect":                 {"engine/packet"},
 	"engine/generation":             {"engine/ruleset", "engine/nft"},
 	"engine/ban":                    {"engine/nft"},
-	"engine/policy":                 {"engine/ruleset", "engine/detect", "engine/packet", "engine/policy/sandbox"},
+	"engine/policy":                 {"engine/ruleset", "engine/detect", "engine/packet", "engine/policy/sandbox", "engine/probe"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
-		"engine/packet", "engine/policy", "engine/ruleset", "nflog",
+		"engine/packet", "engine/policy", "engine/probe", "engine/ruleset", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
 	"metrics":     {"engine", "engine/ban", "engine/detect"},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
 		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
 	},
-	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "metrics", "nflog", "scripts"},
+	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "engine/probe", "metrics", "nflog", "scripts"},
 }
 
 // TestImports holds every package to its arrows.
