@@ -236,7 +236,7 @@ func describe(g *generation.Generation) *control.Generation {
 
 // Confirm implements control.Service.
 func (f *Firewall) Confirm(ctx context.Context) (control.Generation, error) {
-	g, err := f.generations.Confirm(ctx)
+	g, err := f.generations.Confirm(ctx, 0)
 	if err != nil {
 		return control.Generation{}, explain(err)
 	}
@@ -245,7 +245,7 @@ func (f *Firewall) Confirm(ctx context.Context) (control.Generation, error) {
 
 // Rollback implements control.Service.
 func (f *Firewall) Rollback(ctx context.Context) (control.Status, error) {
-	if err := f.generations.Rollback(ctx); err != nil {
+	if err := f.generations.Rollback(ctx, 0); err != nil {
 		return control.Status{}, explain(err)
 	}
 	return f.Status(ctx)

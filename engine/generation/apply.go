@@ -69,6 +69,8 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	if err := c.load(ctx, n, tables, fills, arm); err != nil {
 		return Generation{}, errors.Join(err, c.store.remove(n))
 	}
+	// Without it a confirm cannot say how old its session is, and that is all.
+	_ = c.store.arm(n)
 	return g, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"time"
 
+	"moonlatch/engine/boottime"
 	"moonlatch/engine/ruleset"
 )
 
@@ -27,6 +28,10 @@ type Generation struct {
 	By       string        `json:"by"` // who applied it
 	Confirm  time.Duration `json:"confirm"`
 	Fallback Fallback      `json:"fallback"`
+
+	// Armed is when it came into force on trial, at the latest, or the zero value
+	// where that is not known.
+	Armed boottime.Instant `json:"-"`
 }
 
 // Fallback is what takes the place of a trial that nobody confirmed in time.
@@ -92,6 +97,7 @@ func (s State) InForce() *Generation {
 var (
 	ErrNoTrial = errors.New("no generation is on trial, so there is nothing to confirm or roll back")
 	ErrExpired = errors.New("the trial is over: the kernel ended its lease before it was confirmed, and the fallback is in force")
+	ErrEnded   = errors.New("it is no longer on trial: it was rolled back, or another one has taken its place")
 	ErrBusy    = errors.New("another moonlatch process is changing the firewall")
 	ErrNoStore = errors.New("no generation was ever confirmed here")
 	ErrDamaged = errors.New("the stored generation is damaged")

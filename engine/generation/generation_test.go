@@ -303,7 +303,7 @@ func TestLock(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := s.m.Confirm(ctx); !errors.Is(err, ErrBusy) {
+	if _, err := s.m.Confirm(ctx, 0); !errors.Is(err, ErrBusy) {
 		t.Errorf("confirm while the lock is held: %v, want ErrBusy", err)
 	}
 	lock.Close()

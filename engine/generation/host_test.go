@@ -123,7 +123,7 @@ func (s *server) mustApply(trial time.Duration, fallback Fallback, ports ...uint
 }
 
 func (s *server) confirm() (g Generation, err error) {
-	s.in(func() error { g, err = s.m.Confirm(s.t.Context()); return nil })
+	s.in(func() error { g, err = s.m.Confirm(s.t.Context(), 0); return nil })
 	return g, err
 }
 
@@ -134,7 +134,7 @@ func (s *server) mustConfirm() {
 }
 
 func (s *server) rollback() (err error) {
-	s.in(func() error { err = s.m.Rollback(s.t.Context()); return nil })
+	s.in(func() error { err = s.m.Rollback(s.t.Context(), 0); return nil })
 	return err
 }
 

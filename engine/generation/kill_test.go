@@ -45,9 +45,9 @@ func TestVictim(t *testing.T) {
 		must(t, err)
 		switch {
 		case lockOut || rand.IntN(2) == 0:
-			err = m.Rollback(ctx)
+			err = m.Rollback(ctx, 0)
 		default:
-			_, err = m.Confirm(ctx)
+			_, err = m.Confirm(ctx, 0)
 		}
 		if !errors.Is(err, ErrExpired) && !errors.Is(err, ErrNoTrial) {
 			must(t, err)

@@ -59,6 +59,7 @@ func (m *Manager) describe(h *held) *Generation {
 	if err != nil {
 		return &Generation{Number: h.number}
 	}
+	r.Armed = m.store.armed(h.number)
 	return &r.Generation
 }
 

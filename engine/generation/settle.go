@@ -11,17 +11,30 @@ import (
 
 // Confirm makes the trial generation permanent. The transaction takes the
 // lease's elements away by name, so the kernel itself refuses it once the lease
-// has run out: then the result is ErrExpired.
-func (m *Manager) Confirm(ctx context.Context) (Generation, error) {
+// has run out: then the result is ErrExpired. With a number other than 0 only
+// that generation is meant: when it is not on trial any more, the result is
+// ErrEnded, but nil when somebody has confirmed it already.
+func (m *Manager) Confirm(ctx context.Context, number uint64) (Generation, error) {
 	var g Generation
 	err := m.locked(ctx, func(c *change) error {
-		if c.trial == nil {
+		switch {
+		case !c.means(number) && c.confirmed != nil && c.confirmed.number == number:
+			g = *c.describe(c.confirmed)
+			return c.recordConfirmed()
+		case !c.means(number):
+			return fmt.Errorf("generation %d: %w", number, ErrEnded)
+		case c.trial == nil:
 			return c.confirmAgain(&g)
 		}
 		g = *c.describe(c.trial)
 		return c.confirm()
 	})
 	return g, err
+}
+
+// means reports whether a number stands for what is on trial, or for whatever is.
+func (c *change) means(number uint64) bool {
+	return number == 0 || c.trial != nil && c.trial.number == number
 }
 
 // confirmAgain finishes a confirm whose process died, or found the disk full,
@@ -88,9 +101,14 @@ func (c *change) endLease() error {
 }
 
 // Rollback ends the trial now and brings the confirmed generation back. After a
-// trial that fell back to open, it brings the confirmed generation back too.
-func (m *Manager) Rollback(ctx context.Context) error {
+// trial that fell back to open, it brings the confirmed generation back too. With a
+// number other than 0 only the trial of that generation is meant: when it has
+// ended, however it did, the result is ErrEnded.
+func (m *Manager) Rollback(ctx context.Context, number uint64) error {
 	return m.locked(ctx, func(c *change) error {
+		if !c.means(number) {
+			return fmt.Errorf("generation %d: %w", number, ErrEnded)
+		}
 		if c.trial == nil && (c.confirmed == nil || !c.confirmed.yields) {
 			return ErrNoTrial
 		}
