@@ -56,6 +56,8 @@ type Book struct {
 	offences offences
 	trial    *trial
 	adoption *adoption // nil when none is going on
+
+	destroyed bool // sets were missing from the core table, and not all that they held is back
 }
 
 // Open makes the core table complete, without touching what is in it, and adopts

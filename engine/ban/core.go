@@ -56,6 +56,14 @@ func setSpecs() []setSpec {
 // bannedSets are the sets that hold bans.
 func bannedSets() []set { return []set{banned4, banned4net, banned6, banned6s64, banned6net} }
 
+// family is that of the set's addresses.
+func (s set) family() Family {
+	if s == banned4 || s == banned4net || s == protected4 {
+		return IPv4
+	}
+	return IPv6
+}
+
 // net reports whether the set holds prefixes.
 func (s set) net() bool { return s == banned4net || s == banned6net }
 
@@ -127,14 +135,14 @@ func listing() string {
 	return b.String()
 }
 
-// ensure makes the core table what it should be. It reports whether a set had to
-// be made, and thus is empty.
-func ensure(ctx context.Context, c *nft.Client) (madeSet bool, err error) {
+// ensure makes the core table what it should be. It reports whether a set was missing, and
+// thus is empty when it is made, which is not certain after an error.
+func ensure(ctx context.Context, c *nft.Client) (missing bool, err error) {
 	for _, s := range setSpecs() {
 		info, err := c.SetInfo(core(), string(s.name))
 		switch {
 		case errors.Is(err, nft.ErrNotExist):
-			madeSet = true
+			missing = true
 		case err != nil:
 			return false, fmt.Errorf("check the core table: %w", err)
 		case info.Interval != s.interval || info.HasTimeout != s.hasTimeout:
@@ -142,13 +150,13 @@ func ensure(ctx context.Context, c *nft.Client) (madeSet bool, err error) {
 				"delete the table, which holds all bans, with: nft delete table %s", s.name, core(), core())
 		}
 	}
-	if !madeSet && chainIsFine(ctx, c) {
+	if !missing && chainIsFine(ctx, c) {
 		return false, nil
 	}
 	if err := c.Run(ctx, []byte(script(hashSize))); err != nil {
-		return false, fmt.Errorf("make the core table: %w", err)
+		return missing, fmt.Errorf("make the core table: %w", err)
 	}
-	return madeSet, nil
+	return missing, nil
 }
 
 // chainIsFine compares the chain with its listing. Where another version of nft

@@ -140,6 +140,33 @@ func (x *index) each(fn func(target, entry)) {
 	}
 }
 
+// none reports whether there are no bans of the set's family.
+func (x *index) none(s set) bool {
+	n := int64(0)
+	for i := range x.inForce[0] {
+		n += x.inForce[bit(s.family() == IPv6)][i].Load()
+	}
+	return n == 0
+}
+
+// knownBan is a ban in the index.
+type knownBan struct {
+	target
+	entry
+}
+
+// appendBans appends the bans that belong into a set.
+func (s *shard) appendBans(bans []knownBan, into set) []knownBan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, e := range s.m {
+		if t.set() == into {
+			bans = append(bans, knownBan{t, e})
+		}
+	}
+	return bans
+}
+
 // sweep forgets the bans that have ended and returns how many did.
 func (x *index) sweep(now time.Duration) int {
 	n := 0

@@ -90,7 +90,7 @@ func (b *Book) Lookup(_ context.Context, addr netip.Addr) (Ban, bool, error) {
 
 // key returns what stands for addr in the set, false if the set is for the other family.
 func (s set) key(addr netip.Addr) (netip.Prefix, bool) {
-	if addr.Is4() != (s == banned4 || s == banned4net) {
+	if addr.Is4() != (s.family() == IPv4) {
 		return netip.Prefix{}, false
 	}
 	t := targetOf(netip.PrefixFrom(addr, addr.BitLen()))

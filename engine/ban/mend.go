@@ -3,7 +3,9 @@ package ban
 import (
 	"context"
 	"fmt"
-	"time"
+	"iter"
+
+	"moonlatch/engine/nft"
 )
 
 // Mend checks the core table and makes it whole, for after someone else changed
@@ -18,13 +20,15 @@ func (b *Book) Mend(ctx context.Context) (restored bool, err error) {
 
 // mend is Mend for callers that hold b.mu.
 func (b *Book) mend(ctx context.Context) (restored bool, err error) {
-	restored, err = ensure(ctx, b.nft)
-	if err != nil || !restored {
+	missing, err := ensure(ctx, b.nft)
+	b.destroyed = b.destroyed || missing
+	if err != nil || !b.destroyed {
 		return false, err
 	}
 	if err := b.restore(); err != nil {
 		return true, fmt.Errorf("put back what the core table held: %w", err)
 	}
+	b.destroyed = false
 	return true, nil
 }
 
@@ -46,26 +50,41 @@ func (b *Book) restore() error {
 	if err := b.transact(prefixes); err != nil {
 		return err
 	}
-	for i := range b.index.shards {
-		if err := b.transact(b.lost(&b.index.shards[i], now)); err != nil {
+	for _, s := range bannedSets() {
+		if s.net() || b.index.none(s) {
+			continue
+		}
+		if err := b.nft.Load(core(), string(s), b.lost(s)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lost returns the bans of hosts that a shard of the index knows of.
-func (b *Book) lost(s *shard, now time.Duration) change {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var c change
-	for t, e := range s.m {
-		if !t.set().net() && e.until() > now {
-			n := note{by: b.names.name(e.by), why: "restored, its reason was lost with the table", origin: originOf(e)}
-			c.put = append(c.put, held{t, n, e.until()})
+// lost yields the bans of hosts in a set that the index knows of, as elements.
+func (b *Book) lost(s set) iter.Seq[nft.Element] {
+	return func(yield func(nft.Element) bool) {
+		var comments [2][maxNames + 1]string // by author
+		var known []knownBan
+		for i := range b.index.shards {
+			known = b.index.shards[i].appendBans(known[:0], s)
+			now := b.clock()
+			for _, k := range known {
+				if k.until() <= now {
+					continue
+				}
+				comment := &comments[bit(k.manual)][k.by]
+				if *comment == "" {
+					n := note{by: b.names.name(k.by), why: "restored, its reason was lost with the table", origin: originOf(k.entry)}
+					*comment = n.comment()
+				}
+				e := nft.Element{Prefix: k.element(), Timeout: timeout(k.until(), now), Comment: *comment}
+				if !yield(e) {
+					return
+				}
+			}
 		}
 	}
-	return c
 }
 
 // noteOf returns what is known about a ban in force. The caller holds b.mu.

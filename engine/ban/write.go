@@ -129,9 +129,13 @@ const rounding = 10 * time.Millisecond
 
 // element returns the element for a ban, or for a part of one.
 func (n note) element(p netip.Prefix, until, now time.Duration) nft.Element {
-	e := nft.Element{Prefix: p, Comment: n.comment()}
-	if until != forever {
-		e.Timeout = max(until-now, rounding).Round(rounding)
+	return nft.Element{Prefix: p, Comment: n.comment(), Timeout: timeout(until, now)}
+}
+
+// timeout returns the timeout of a ban that is written now.
+func timeout(until, now time.Duration) time.Duration {
+	if until == forever {
+		return 0
 	}
-	return e
+	return max(until-now, rounding).Round(rounding)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"moonlatch/engine/nft"
@@ -105,29 +104,23 @@ func (c *change) run(ctx context.Context, script *ruleset.Script) error {
 	return nil
 }
 
-// fillChunk is how many elements go into one transaction: enough that its cost
-// does not matter, few enough for any socket buffer and little memory.
-const fillChunk = 1 << 16
-
 // fill puts the content of large sets in.
 func (c *change) fill(n uint64, fills []ruleset.Fill) error {
-	elements := make([]nft.Element, 0, fillChunk)
 	for _, f := range fills {
 		family, err := nft.ParseFamily(string(f.Family))
 		if err != nil {
 			return err
 		}
 		t := nft.Table{Family: family, Name: ruleset.Table(n)}
-		for chunk := range slices.Chunk(f.Prefixes, fillChunk) {
-			elements = elements[:0]
-			for _, p := range chunk {
-				elements = append(elements, nft.Element{Prefix: p})
+		err = c.nft.Load(t, f.Set, func(yield func(nft.Element) bool) {
+			for _, p := range f.Prefixes {
+				if !yield(nft.Element{Prefix: p}) {
+					return
+				}
 			}
-			tx := c.nft.Begin()
-			tx.AddElements(t, f.Set, elements)
-			if err := tx.Commit(); err != nil {
-				return fmt.Errorf("fill the set %s: %w; nothing was changed", f.Set, err)
-			}
+		})
+		if err != nil {
+			return fmt.Errorf("fill the set %s: %w; nothing was changed", f.Set, err)
 		}
 	}
 	return nil

@@ -49,8 +49,14 @@ type setName struct {
 // Begin starts an empty transaction. One that is not committed costs nothing and needs no cleaning up.
 func (c *Client) Begin() *Tx {
 	tx := &Tx{c: c, w: writer{b: make([]byte, 0, 256)}, ops: make([]op, 0, 4)}
-	tx.batch(unix.NFNL_MSG_BATCH_BEGIN, "begin transaction")
+	tx.reset()
 	return tx
+}
+
+// reset makes an empty transaction of one that was committed, in the same memory.
+func (tx *Tx) reset() {
+	tx.w.b, tx.ops, tx.spent = tx.w.b[:0], tx.ops[:0], false
+	tx.batch(unix.NFNL_MSG_BATCH_BEGIN, "begin transaction")
 }
 
 // message starts a message for an operation.

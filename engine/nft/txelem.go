@@ -80,19 +80,28 @@ func (tx *Tx) keys(verb string, typ uint16, t Table, set string, timeout time.Du
 // list writes n elements with write, in as many messages as they need.
 func (tx *Tx) list(typ uint16, o op, n int, write func(i int) error) {
 	for i := 0; i < n && tx.err == nil; {
-		tx.message(typ, unix.NLM_F_CREATE, o)
-		tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, o.table.Name)
-		tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, o.name)
-		list := tx.w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		list := tx.beginList(typ, o)
 		for ; i < n && len(tx.w.b)-list < maxList; i++ {
 			if err := write(i); err != nil {
 				tx.fail(o, err)
 				return
 			}
 		}
-		tx.w.endNest(list)
-		tx.end()
+		tx.endList(list)
 	}
+}
+
+// beginList starts a message for elements and returns the place of their list, for endList.
+func (tx *Tx) beginList(typ uint16, o op) int {
+	tx.message(typ, unix.NLM_F_CREATE, o)
+	tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, o.table.Name)
+	tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, o.name)
+	return tx.w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+}
+
+func (tx *Tx) endList(list int) {
+	tx.w.endNest(list)
+	tx.end()
 }
 
 // info describes a set. The transaction's own socket asks, because a long listing may keep the other one.
