@@ -270,7 +270,11 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 	case s.Aside:
 		out.Note = fmt.Sprintf("generation %d stands aside because a trial with fallback \"open\" ended unconfirmed; moonlatch rollback brings it back", s.Confirmed.Number)
 	}
-	if out.State != control.Trying && s.InForce() != nil {
+	switch {
+	case s.Alive().Over():
+		out.State = control.Opened
+		out.Note = fmt.Sprintf("generation %d lets everything through, because the daemon has not renewed its liveness lease of %s; it filters again as soon as a healthy moonlatch run renews it", s.Current().Number, s.Alive().Lease)
+	case out.State != control.Trying && s.InForce() != nil:
 		out.State = control.Filtering
 	}
 	return out, nil

@@ -21,7 +21,7 @@ const (
 
 // sync brings the daemon in step with the kernel: it clears away a trial that
 // the kernel has ended, tells the bans how a trial came out, and runs the policy
-// of the generation in force.
+// of the current generation.
 func (d *Daemon) sync(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -37,7 +37,7 @@ func (d *Daemon) sync(ctx context.Context) error {
 	if err := d.followTrial(ctx, s); err != nil {
 		return err
 	}
-	return d.runPolicyOf(ctx, s.InForce())
+	return d.runPolicyOf(ctx, s.Current())
 }
 
 func (d *Daemon) settle(ctx context.Context, s generation.State) (generation.State, error) {
@@ -287,7 +287,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g := s.InForce()
+	g := s.Current()
 	if g == nil || g.Path == "" {
 		return fmt.Errorf("no policy is in force that could be read again: use moonlatch apply")
 	}

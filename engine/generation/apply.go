@@ -19,6 +19,7 @@ type Request struct {
 	By       string
 	Confirm  time.Duration
 	Fallback Fallback
+	Lease    time.Duration // the liveness lease, see Renew; 0 for none
 }
 
 // change is one change of the generations, made while the lock is held.
@@ -35,7 +36,7 @@ type change struct {
 // *ruleset.Error.
 func (m *Manager) Apply(ctx context.Context, req Request) (Generation, error) {
 	var g Generation
-	if err := CheckConfirm(req.Confirm); err != nil {
+	if err := errors.Join(CheckConfirm(req.Confirm), CheckLease(req.Lease)); err != nil {
 		return g, err
 	}
 	err := m.locked(ctx, func(c *change) (err error) {
@@ -52,12 +53,12 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	}
 	g := Generation{
 		Number: n, Policy: req.Ruleset.Policy, Path: req.Path, Digest: req.Ruleset.Digest(),
-		Applied: time.Now().UTC().Truncate(time.Second), By: req.By, Confirm: req.Confirm, Fallback: req.Fallback,
+		Applied: time.Now().UTC().Truncate(time.Second), By: req.By, Confirm: req.Confirm, Fallback: req.Fallback, Lease: req.Lease,
 	}
 	if first := c.describe(c.trial); first != nil && !c.trial.expired() && first.Fallback != "" {
 		g.Fallback = first.Fallback
 	}
-	tables, fills := req.Ruleset.Render(ruleset.Options{Generation: n, Trial: true}), req.Ruleset.Fills()
+	tables, fills := req.Ruleset.Render(ruleset.Options{Generation: n, Trial: true, Alive: req.Lease}), req.Ruleset.Fills()
 	arm, err := c.arm(req.Ruleset, g)
 	if err != nil {
 		return Generation{}, err
@@ -165,6 +166,11 @@ func (c *change) arm(r *ruleset.Ruleset, g Generation) (*ruleset.Script, error) 
 		}
 		for _, t := range c.confirmed.tables {
 			s.Line("%s", ruleset.FillGate(family(t), t.Name, ruleset.Yield, d))
+		}
+	}
+	for _, f := range r.Families() {
+		if g.Lease > 0 {
+			s.Line("%s", ruleset.FillGate(f, ruleset.Table(g.Number), ruleset.Alive, g.Lease))
 		}
 	}
 	for _, f := range r.Families() {

@@ -28,6 +28,7 @@ type Generation struct {
 	By       string        `json:"by"` // who applied it
 	Confirm  time.Duration `json:"confirm"`
 	Fallback Fallback      `json:"fallback"`
+	Lease    time.Duration `json:"lease,omitempty"` // its liveness lease, 0 for none
 
 	// Armed is when it came into force on trial, at the latest, or the zero value
 	// where that is not known.
@@ -69,6 +70,21 @@ func CheckConfirm(d time.Duration) error {
 	return nil
 }
 
+// The shortest and longest liveness lease: a daemon on a busy machine must manage
+// several renewals in it, and one of more than an hour helps nobody who is locked out.
+const (
+	MinLease = 5 * time.Second
+	MaxLease = time.Hour
+)
+
+// CheckLease refuses a liveness lease that cannot do its work. 0 means none.
+func CheckLease(d time.Duration) error {
+	if d != 0 && (d < MinLease || d > MaxLease) {
+		return fmt.Errorf("a liveness lease of %s is not possible: between %s and %s", d, MinLease, MaxLease)
+	}
+	return nil
+}
+
 // State is what the kernel holds of ours.
 type State struct {
 	Confirmed *Generation // without a lease; nil when there is none
@@ -78,12 +94,24 @@ type State struct {
 	// Expired is set when the trial's lease is over: it no longer filters, though
 	// its table is still there.
 	Expired bool
-	// Aside is set when the confirmed generation lets everything through.
+	// Aside is set when the confirmed generation lets everything through for another one.
 	Aside bool
+	// The liveness leases of the two.
+	ConfirmedAlive, TrialAlive Alive
 }
 
-// InForce is the generation that filters, or nil when none does.
-func (s State) InForce() *Generation {
+// Alive is a generation's liveness lease, as the kernel holds it. The zero Alive is none.
+type Alive struct {
+	Lease time.Duration // for how long each renewal is
+	Left  time.Duration // 0 when it ran out: the generation lets everything through until it is renewed
+}
+
+// Over reports whether the lease ran out.
+func (a Alive) Over() bool { return a.Lease > 0 && a.Left == 0 }
+
+// Current is the generation whose turn it is to filter, or nil when it is nobody's.
+// Whether it does may depend on its liveness lease.
+func (s State) Current() *Generation {
 	switch {
 	case s.Trial != nil && !s.Expired:
 		return s.Trial
@@ -91,6 +119,25 @@ func (s State) InForce() *Generation {
 		return s.Confirmed
 	}
 	return nil
+}
+
+// Alive is the liveness lease of the current generation.
+func (s State) Alive() Alive {
+	switch s.Current() {
+	case nil:
+		return Alive{}
+	case s.Trial:
+		return s.TrialAlive
+	}
+	return s.ConfirmedAlive
+}
+
+// InForce is the generation that filters, or nil when none does.
+func (s State) InForce() *Generation {
+	if s.Alive().Over() {
+		return nil
+	}
+	return s.Current()
 }
 
 // Errors that callers tell apart.

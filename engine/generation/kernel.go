@@ -22,6 +22,7 @@ type held struct {
 	lease  map[nft.Key]time.Duration
 	yields bool // it has a yield: it stands, or stood, aside
 	yield  map[nft.Key]time.Duration
+	alive  Alive
 }
 
 // expired reports whether the generation was on trial and the kernel ended it.
@@ -40,15 +41,18 @@ func (h *held) asideForGood() bool {
 	return false
 }
 
-// left is how much of the lease is left: what its first element to go has.
-func (h *held) left() time.Duration {
-	var least time.Duration
-	for _, left := range h.lease {
-		if least == 0 || left < least {
-			least = left
+// left is how much of the lease is left.
+func (h *held) left() time.Duration { return least(h.lease) }
+
+// least is what the first element of a gate to go has left.
+func least(gate map[nft.Key]time.Duration) time.Duration {
+	var out time.Duration
+	for _, left := range gate {
+		if out == 0 || left < out {
+			out = left
 		}
 	}
-	return least
+	return out
 }
 
 // snapshot is every generation in the kernel, by what it is there for.
@@ -126,8 +130,24 @@ func (h *held) readGates(c *nft.Client) (err error) {
 	if h.lease, h.leased, err = readGate(c, h.tables[0], ruleset.Lease); err != nil {
 		return err
 	}
-	h.yield, h.yields, err = readGate(c, h.tables[0], ruleset.Yield)
+	if h.yield, h.yields, err = readGate(c, h.tables[0], ruleset.Yield); err != nil {
+		return err
+	}
+	h.alive, err = readAlive(c, h.tables[0])
 	return err
+}
+
+// readAlive returns a table's liveness lease, the zero one where it has none.
+func readAlive(c *nft.Client, t nft.Table) (Alive, error) {
+	info, err := c.SetInfo(t, ruleset.Alive)
+	if errors.Is(err, nft.ErrNotExist) {
+		return Alive{}, nil
+	}
+	if err != nil {
+		return Alive{}, err
+	}
+	left, _, err := readGate(c, t, ruleset.Alive)
+	return Alive{Lease: info.Timeout, Left: least(left)}, err
 }
 
 // readGate returns what is left of each of a gate's elements; found is false

@@ -42,10 +42,12 @@ func (m *Manager) State() (State, error) {
 func (m *Manager) state(s snapshot) State {
 	out := State{Confirmed: m.describe(s.confirmed), Trial: m.describe(s.trial)}
 	if s.trial != nil {
-		out.Expired, out.Left = s.trial.expired(), s.trial.left()
+		out.Expired, out.Left, out.TrialAlive = s.trial.expired(), s.trial.left(), s.trial.alive
 		out.Deadline = s.read.Add(out.Left)
 	}
-	out.Aside = s.confirmed != nil && s.confirmed.aside()
+	if s.confirmed != nil {
+		out.Aside, out.ConfirmedAlive = s.confirmed.aside(), s.confirmed.alive
+	}
 	return out
 }
 

@@ -80,6 +80,9 @@ func (c *change) reload(ctx context.Context, r record) error {
 		if err := deleteGate(c.nft, tx, t, ruleset.Lease, ruleset.LeaseComment); err != nil {
 			return err
 		}
+		if lease := now.trial.alive.Lease; lease > 0 {
+			tx.AddKeys(t, ruleset.Alive, lease, gateKeys(t)...)
+		}
 	}
 	return tx.Commit()
 }

@@ -25,19 +25,25 @@ func (f Family) gate() gate {
 	return gate{"type mark", "meta mark & 0x0", []string{"0x0"}}
 }
 
-// The names of the two gates: a generation on trial filters while its lease
-// lasts; the generation it stands in for stands aside while its yield lasts.
+// The names of the gates: a generation on trial filters while its lease lasts; the
+// generation it stands in for stands aside while its yield lasts; and one with a
+// liveness lease filters while it is alive, on trial or not.
 const (
 	Lease = "lease"
 	Yield = "yield"
+	Alive = "alive"
 )
 
-// LeaseComment and YieldComment mark the rules of the two gates, by which they
-// are found again and removed.
+// LeaseComment, YieldComment and AliveComment mark the rules of the gates, by which
+// they are found again. No rule of an author's is named like them.
 const (
-	LeaseComment = "moonlatch lease"
-	YieldComment = "moonlatch yield"
+	LeaseComment = ownComment + "lease"
+	YieldComment = ownComment + "yield"
+	AliveComment = ownComment + "alive"
 )
+
+// ownComment is how the comments of our own rules begin.
+const ownComment = "moonlatch "
 
 // DeclareGate is the nft command that adds the gate's set to a table.
 func DeclareGate(f Family, table, name string) string {
@@ -55,9 +61,9 @@ func FillGate(f Family, table, name string, d time.Duration) string {
 	return fmt.Sprintf("add element %s %s %s { %s }", f, table, name, elements)
 }
 
-// leaseRule makes a table on trial stand aside once its lease is over.
-func (f Family) leaseRule() string {
-	return fmt.Sprintf("%s != @%s accept comment %s", f.gate().key, Lease, quote(LeaseComment))
+// whileRule makes a table stand aside unless the gate's elements are there.
+func (f Family) whileRule(name, comment string) string {
+	return fmt.Sprintf("%s != @%s accept comment %s", f.gate().key, name, quote(comment))
 }
 
 // YieldRule is the nft command that makes a base chain stand aside while the

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Options say how a generation is rendered.
 type Options struct {
 	Generation uint64
-	Trial      bool // with a lease, whose elements are not put in here
+	Trial      bool          // with a lease, whose elements are not put in here
+	Alive      time.Duration // with a liveness lease of this time, likewise; 0 means without
 }
 
 // Render writes the tables of a generation as nft text, one rule a line, without
@@ -19,7 +21,7 @@ type Options struct {
 func (r *Ruleset) Render(o Options) *Script {
 	s := &Script{}
 	for _, f := range r.Families() {
-		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), trial: o.Trial}
+		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), options: o}
 		w.render()
 	}
 	return s
@@ -62,10 +64,10 @@ func (c *Chain) family() Family {
 // writer renders the table of one family.
 type writer struct {
 	*Script
-	set    *Ruleset
-	family Family
-	table  string
-	trial  bool
+	set     *Ruleset
+	family  Family
+	table   string
+	options Options
 
 	sets     map[string]*Set
 	objects  []string // limits and sets that rules turned out to need
@@ -89,8 +91,11 @@ func (w *writer) render() {
 	w.Script = out
 
 	w.Line("table %s %s {", w.family, w.table)
-	if w.trial {
+	if w.options.Trial {
 		w.Line("\tset %s { %s; flags timeout; }", Lease, w.family.gate().setType)
+	}
+	if alive := w.options.Alive; alive > 0 { // as the set's own timeout, it is known wherever the set is
+		w.Line("\tset %s { %s; flags timeout; timeout %s; }", Alive, w.family.gate().setType, milliseconds(alive))
 	}
 	for _, s := range w.set.Sets {
 		if w.set.declares(w.family, s) {
@@ -113,7 +118,7 @@ func (w *writer) chain(c *Chain) {
 			device = " device " + quote(c.Device)
 		}
 		w.at(c.Pos, "\t\ttype %s hook %s%s priority %s; policy %s;", c.Type, c.Hook, device, c.Priority, c.Policy)
-		w.gate()
+		w.gates()
 	}
 	for i, r := range c.Rules {
 		w.rule(c, r, i)
@@ -121,9 +126,13 @@ func (w *writer) chain(c *Chain) {
 	w.Line("\t}")
 }
 
-func (w *writer) gate() {
-	if w.trial {
-		w.Line("\t\t%s", w.family.leaseRule())
+// gates are the first rules of every base chain.
+func (w *writer) gates() {
+	if w.options.Trial {
+		w.Line("\t\t%s", w.family.whileRule(Lease, LeaseComment))
+	}
+	if w.options.Alive > 0 {
+		w.Line("\t\t%s", w.family.whileRule(Alive, AliveComment))
 	}
 }
 
@@ -144,9 +153,9 @@ func (w *writer) trap() {
 	}
 	w.Line("\tchain %s {", Trapped)
 	w.Line("\t\ttype filter hook prerouting priority raw - 5; policy accept;")
-	w.gate()
-	w.Line("\t\tip saddr @%s4 drop comment %s", Trapped, quote("moonlatch trapped"))
-	w.Line("\t\tip6 saddr & %s @%s6 drop comment %s", mask64, Trapped, quote("moonlatch trapped"))
+	w.gates()
+	w.Line("\t\tip saddr @%s4 drop comment %s", Trapped, quote(ownComment+"trapped"))
+	w.Line("\t\tip6 saddr & %s @%s6 drop comment %s", mask64, Trapped, quote(ownComment+"trapped"))
 	w.Line("\t}")
 }
 

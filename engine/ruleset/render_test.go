@@ -106,9 +106,12 @@ func TestRender(t *testing.T) {
 	if err := r.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	for _, trial := range []bool{false, true} {
-		script := r.Render(Options{Generation: 8, Trial: trial})
-		name := map[bool]string{false: "confirmed", true: "trial"}[trial]
+	for name, o := range map[string]Options{
+		"confirmed": {Generation: 8},
+		"trial":     {Generation: 8, Trial: true},
+		"alive":     {Generation: 8, Trial: true, Alive: 30 * time.Second},
+	} {
+		script := r.Render(o)
 		golden(t, name+".nft", script.String())
 		netnstest.New(t).Do(func() error {
 			nft(t, script.String(), "-f", "-")
@@ -147,18 +150,39 @@ func TestLinePositions(t *testing.T) {
 	}
 }
 
-// TestGate lets a lease and a yield run in the kernel, in every family.
+// hook is where a chain of the family can stand in any namespace.
+func hook(f Family) string {
+	if f == Netdev {
+		return "ingress device " + device(f)
+	}
+	return "input"
+}
+
+func device(f Family) string {
+	if f == Netdev {
+		return "lo"
+	}
+	return ""
+}
+
+// TestGate lets the gates' elements run in the kernel, in every family.
 func TestGate(t *testing.T) {
 	netnstest.New(t).Do(func() error {
-		for _, f := range []Family{Inet, Bridge, ARP} {
+		for _, f := range []Family{Inet, Bridge, ARP, Netdev} {
 			var s Script
 			s.Line("table %s moonlatch_7 {", f)
-			s.Line("chain input { type filter hook input priority 0; policy accept; }")
+			s.Line("chain input { type filter hook %s priority 0; policy accept; }", hook(f))
 			s.Line("}")
 			s.Line("%s", DeclareGate(f, "moonlatch_7", Yield))
 			s.Line("%s", YieldRule(f, "moonlatch_7", "input"))
 			s.Line("%s", FillGate(f, "moonlatch_7", Yield, 1500*time.Millisecond))
+			bare := &Ruleset{Chains: []*Chain{{Name: "input", Family: f, Hook: strings.Fields(hook(f))[0], Type: "filter", Priority: "0", Policy: "accept", Device: device(f)}}}
+			s.Append(bare.Render(Options{Generation: 8, Trial: true, Alive: time.Minute}))
+			s.Line("%s", FillGate(f, "moonlatch_8", Alive, time.Minute))
 			nft(t, s.String(), "-f", "-")
+			if list := nft(t, "", "list", "table", string(f), "moonlatch_8"); strings.Count(list, AliveComment) != 1 || !strings.Contains(list, "\t\ttimeout 1m\n") || !strings.Contains(list, " expires ") {
+				t.Errorf("%s: not alive:\n%s", f, list)
+			}
 			if list := nft(t, "", "list", "table", string(f), "moonlatch_7"); !strings.Contains(list, "timeout 1s500ms") || !strings.Contains(list, YieldComment) {
 				t.Errorf("%s: no yield in\n%s", f, list)
 			}

@@ -84,7 +84,7 @@ func BadName(name string) string {
 			return "must start with a letter and hold only letters, digits, _ and -"
 		}
 	}
-	if slices.Contains([]string{Lease, Yield, Trapped, TrapSpared}, name) {
+	if slices.Contains([]string{Lease, Yield, Alive, Trapped, TrapSpared}, name) {
 		return "is used by Moonlatch itself"
 	}
 	return ""
@@ -157,6 +157,9 @@ func badRuleName(name string) string {
 	}
 	if len(name) > maxName {
 		return fmt.Sprintf("is longer than %d bytes", maxName)
+	}
+	if strings.HasPrefix(name, ownComment) {
+		return fmt.Sprintf("begins with %q, as the comments of Moonlatch's own rules do", ownComment)
 	}
 	if !utf8.ValidString(name) {
 		return "is not UTF-8"

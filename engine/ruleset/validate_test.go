@@ -47,6 +47,7 @@ func TestValidate(t *testing.T) {
 		{"chain named by a keyword", &Ruleset{Chains: []*Chain{{Name: "fwd", Pos: pos}}}, `web.lua:12: chain name "fwd": "fwd" is a word of nft's language, and nft takes it for nothing else: choose another`},
 		{"set named by a keyword", &Ruleset{Sets: []*Set{{Name: "ip", Addrs: addrs(t), Pos: pos}}}, `web.lua:12: set name "ip": "ip6" is a word of nft's language, and nft takes it for nothing else: choose another`},
 		{"quote in a name", with(&Rule{Name: `a"b`}), `web.lua:12: rule name "a\"b" holds '"', which a kernel comment cannot`},
+		{"a gate's name", with(&Rule{Name: LeaseComment}), `web.lua:12: rule name "moonlatch lease" begins with "moonlatch ", as the comments of Moonlatch's own rules do`},
 		{"bytes in a name", with(&Rule{Name: "a\xff"}), `web.lua:12: rule name "a\xff" is not UTF-8`},
 		{"long prefix", &Ruleset{Chains: []*Chain{{Name: long, Rules: []*Rule{{Name: long, Pos: pos, Items: []Item{Log{stream}}}}}}}, `and the kernel takes 127: shorten the names of stream, chain or rule`},
 		{"interface", with(&Rule{Fields: []Field{Interface{Names: []string{"an-interface-too-long"}}}}), `web.lua:12: rule "web": "an-interface-too-long" is no interface name: 1 to 15 bytes without blanks, quotes or slashes`},

@@ -1,0 +1,170 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"moonlatch/engine/ruleset"
+)
+
+// brief is a liveness lease shorter than Apply takes, for tests to wait for.
+const brief = 2500 * time.Millisecond
+
+// applyAlive applies a ruleset with a liveness lease of any length.
+func (s *server) applyAlive(trial, lease time.Duration, ports ...uint16) {
+	s.t.Helper()
+	s.in(func() error {
+		return s.m.locked(s.t.Context(), func(c *change) error {
+			_, err := c.apply(s.t.Context(), Request{Ruleset: only(ports...), Confirm: trial, Fallback: FallbackPrevious, Lease: lease})
+			return err
+		})
+	})
+}
+
+func (s *server) mustRenew() {
+	s.t.Helper()
+	s.in(func() error { return s.m.Renew(s.t.Context()) })
+}
+
+// renewing renews the leases until the function it returns is called.
+func (s *server) renewing() (stop func()) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for ctx.Err() == nil {
+			if err := s.host.Do(func() error { return s.m.Renew(ctx) }); err != nil && ctx.Err() == nil {
+				s.t.Error(err)
+			}
+			time.Sleep(brief / 10)
+		}
+	})
+	return func() { cancel(); wait.Wait() }
+}
+
+// TestLivenessLease lets the lease of a confirmed generation run out, and takes it
+// back, over and over.
+func TestLivenessLease(t *testing.T) {
+	s := newServer(t)
+	s.applyAlive(long, brief, 22)
+	s.mustConfirm()
+	stop := s.renewing()
+	for start := time.Now(); time.Since(start) < 2*brief; {
+		if s.reaches("80") {
+			t.Fatal("open while the lease is renewed")
+		}
+	}
+	stop()
+	waitExpiry(brief)
+	s.expect("not renewed", true, true)
+	st := s.state()
+	if st.InForce() != nil || st.Current() == nil || !st.Alive().Over() || st.Alive().Lease != brief {
+		t.Errorf("state when it ran out: %+v", st)
+	}
+	s.mustRenew()
+	s.expect("renewed", true, false)
+	if st := s.state(); st.InForce() == nil || st.Alive().Left > brief || st.Alive().Left == 0 {
+		t.Errorf("state when it is renewed: %+v", st)
+	}
+	l := s.list()
+	if n := strings.Count(l, ruleset.AliveComment); n != 2 || strings.Contains(l, ruleset.LeaseComment) {
+		t.Errorf("want a look-up in each of the two base chains:\n%s", l)
+	}
+}
+
+// TestLivenessLeaseOnTrial renews both generations, so that the confirmed one is in
+// force when the trial ends, which no renewal puts off.
+func TestLivenessLeaseOnTrial(t *testing.T) {
+	s := newServer(t)
+	s.applyAlive(long, brief, 22)
+	s.mustConfirm()
+	s.applyAlive(2*brief, brief, 80)
+	deadline := s.state().Deadline
+	stop := s.renewing()
+	defer stop()
+	s.expect("on trial", false, true)
+	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
+	s.expect("after the trial", true, false)
+}
+
+// TestLivenessLeaseOfATrialEndsOpen has the daemon die in the midst of a trial.
+func TestLivenessLeaseOfATrialEndsOpen(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.applyAlive(3*brief, brief, 80)
+	deadline := s.state().Deadline
+	s.expect("on trial", false, true)
+	waitExpiry(brief)
+	s.expect("not renewed", true, true)
+	if st := s.state(); st.InForce() != nil || !st.TrialAlive.Over() || st.ConfirmedAlive.Lease != 0 {
+		t.Errorf("state: %+v", st)
+	}
+	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
+	s.expect("after the trial", true, false) // the confirmed one has no lease
+}
+
+// TestRenewWaitsForNoLock renews while another process holds the lock for long, and
+// while one loads a large set.
+func TestRenewWaitsForNoLock(t *testing.T) {
+	s := newServer(t)
+	s.applyAlive(long, brief, 22)
+	s.mustConfirm()
+	lock, err := s.m.store.lock(t.Context())
+	must(t, err)
+	stop := s.renewing()
+	time.Sleep(2 * brief)
+	s.expect("the lock is held", true, false)
+	lock.Close()
+	for range 3 {
+		must(t, s.applyRuleset(blocking(t)))
+		must(t, s.rollback())
+	}
+	stop()
+}
+
+// TestRenewNothing changes nothing where no generation has a lease.
+func TestRenewNothing(t *testing.T) {
+	s := newServer(t)
+	s.mustRenew()
+	s.mustApply(long, FallbackPrevious, 22)
+	before := s.list()
+	s.mustRenew()
+	if after := s.list(); strings.Count(after, "expires") != strings.Count(before, "expires") || strings.Contains(after, ruleset.Alive) {
+		t.Errorf("renewed something:\n%s", after)
+	}
+}
+
+// TestRestoreWithLease: after a boot, too, a generation filters only while it is renewed.
+func TestRestoreWithLease(t *testing.T) {
+	s := newServer(t)
+	s.applyAlive(long, brief, 22)
+	s.mustConfirm()
+	s.reboot()
+	s.in(func() error { _, err := s.m.Restore(t.Context()); return err })
+	s.expect("restored", true, false)
+	waitExpiry(brief)
+	s.expect("not renewed", true, true)
+	s.mustRenew()
+	s.expect("renewed", true, false)
+}
+
+// TestBadLeases are refused before anything changes.
+func TestBadLeases(t *testing.T) {
+	s := newServer(t)
+	for _, d := range []time.Duration{-time.Second, time.Second, 2 * time.Hour} {
+		s.in(func() error {
+			_, err := s.m.Apply(t.Context(), Request{Ruleset: only(22), Confirm: long, Fallback: FallbackPrevious, Lease: d})
+			if err == nil || errors.Is(err, ErrBusy) {
+				t.Errorf("a lease of %s was accepted", d)
+			}
+			return nil
+		})
+	}
+	if l := s.list(); l != "" {
+		t.Errorf("something was changed:\n%s", l)
+	}
+}
