@@ -30,8 +30,8 @@ func (s *server) mustRenew() {
 	s.in(func() error { return s.m.Renew(s.t.Context()) })
 }
 
-// renewing renews the leases until the function it returns is called.
-func (s *server) renewing() (stop func()) {
+// renewing renews the leases now and then until the function it returns is called.
+func (s *server) renewing(every time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -39,7 +39,7 @@ func (s *server) renewing() (stop func()) {
 			if err := s.host.Do(func() error { return s.m.Renew(ctx) }); err != nil && ctx.Err() == nil {
 				s.t.Error(err)
 			}
-			time.Sleep(brief / 10)
+			time.Sleep(every)
 		}
 	})
 	return func() { cancel(); wait.Wait() }
@@ -51,7 +51,7 @@ func TestLivenessLease(t *testing.T) {
 	s := newServer(t)
 	s.applyAlive(long, brief, 22)
 	s.mustConfirm()
-	stop := s.renewing()
+	stop := s.renewing(brief / 10)
 	for start := time.Now(); time.Since(start) < 2*brief; {
 		if s.reaches("80") {
 			t.Fatal("open while the lease is renewed")
@@ -83,7 +83,7 @@ func TestLivenessLeaseOnTrial(t *testing.T) {
 	s.mustConfirm()
 	s.applyAlive(2*brief, brief, 80)
 	deadline := s.state().Deadline
-	stop := s.renewing()
+	stop := s.renewing(brief / 10)
 	defer stop()
 	s.expect("on trial", false, true)
 	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
@@ -115,15 +115,25 @@ func TestRenewWaitsForNoLock(t *testing.T) {
 	s.mustConfirm()
 	lock, err := s.m.store.lock(t.Context())
 	must(t, err)
-	stop := s.renewing()
+	stop := s.renewing(brief / 10)
 	time.Sleep(2 * brief)
 	s.expect("the lock is held", true, false)
 	lock.Close()
-	for range 3 {
-		must(t, s.applyRuleset(blocking(t)))
+	must(t, s.applyRuleset(blocking(t)))
+	must(t, s.rollback())
+	stop()
+}
+
+// TestRenewBesideChanges renews without a pause while generations come and go.
+func TestRenewBesideChanges(t *testing.T) {
+	s := newServer(t)
+	s.applyAlive(long, brief, 22)
+	s.mustConfirm()
+	defer s.renewing(0)()
+	for range 20 {
+		s.applyAlive(long, brief, 22)
 		must(t, s.rollback())
 	}
-	stop()
 }
 
 // TestRenewNothing changes nothing where no generation has a lease.
