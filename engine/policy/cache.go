@@ -63,7 +63,7 @@ type addressTexts [4096]struct {
 }
 
 func (t *addressTexts) get(a netip.Addr) lua.LValue {
-	e := &t[addressHash(a)%uint64(len(t))]
+	e := &t[addressHash(a)>>(64-12)]
 	if e.addr != a {
 		e.addr, e.text = a, lua.LString(a.String())
 	}
@@ -71,9 +71,12 @@ func (t *addressTexts) get(a netip.Addr) lua.LValue {
 }
 
 func addressHash(a netip.Addr) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio: neighbours land far apart
+	if a.Is4() {
+		b := a.As4()
+		return uint64(binary.LittleEndian.Uint32(b[:])) * odd
+	}
 	b := a.As16()
 	hi, lo := binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:])
-	const odd = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio: neighbours land far apart
-	h, l := bits.Mul64(hi^lo^odd, odd)
-	return h ^ l
+	return (hi ^ bits.RotateLeft64(lo, 1)) * odd
 }

@@ -52,3 +52,24 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("a known number allocates %v times", n)
 	}
 }
+
+// Neighbours, which a scan comes from, do not displace each other.
+func TestAddressTextsSpread(t *testing.T) {
+	for _, first := range []string{"203.0.113.0", "2001:db8::", "2001:db8:0:1::"} {
+		var texts addressTexts
+		a := netip.MustParseAddr(first)
+		for range 1024 {
+			texts.get(a)
+			a = a.Next()
+		}
+		kept := 0
+		for _, e := range texts {
+			if e.addr.IsValid() {
+				kept++
+			}
+		}
+		if kept < 800 { // what chance alone would keep is 906
+			t.Errorf("%s: %d of 1024 addresses have a place", first, kept)
+		}
+	}
+}

@@ -67,12 +67,21 @@ func (e *CallError) Error() string {
 func (e *CallError) Unwrap() error { return e.err }
 
 // run calls a callback that is not switched off. The error is a *CallError.
-func (p *Policy) run(c *Callback, args []lua.LValue) error {
+func (p *Policy) run(c *Callback, args ...lua.LValue) error {
 	if c.off.Load() {
 		return nil
 	}
+	st := p.state.Begin(c.fn)
+	for _, a := range args {
+		st.Push(a)
+	}
+	return p.end(c, st)
+}
+
+// end makes the call of a callback whose arguments are on the stack.
+func (p *Policy) end(c *Callback, st *lua.LState) error {
 	p.running = c
-	_, err := p.state.Call(c.fn, 0, args...)
+	err := p.state.End(st)
 	p.running = nil
 	c.stats.calls.Add(1)
 	if err == nil {

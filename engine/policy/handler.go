@@ -17,7 +17,6 @@ type Handler struct {
 
 	filter []matcher
 	fields []eventField // passed instead of an event object, where there are any
-	args   []lua.LValue
 }
 
 // Match reports whether the handler wants the packet. It allocates nothing and
@@ -42,22 +41,25 @@ type Timer struct {
 // It keeps nothing of the packet. A handler that is switched off is not run.
 // The error is a *CallError.
 func (p *Policy) Handle(h *Handler, rule string, pkt *packet.Packet) error {
+	if h.off.Load() {
+		return nil
+	}
 	s := p.events
 	s.begin(h.Stream, rule, pkt)
-	h.args = h.args[:0]
+	st := p.state.Begin(h.fn)
 	if h.fields == nil {
-		h.args = append(h.args, s.newObject())
+		st.Push(s.newObject())
 	}
 	for i := range h.fields {
-		h.args = append(h.args, h.fields[i].get(s))
+		st.Push(h.fields[i].get(s)) // at once: a slice between costs a fifth of a short call
 	}
-	err := p.run(h.Callback, h.args)
+	err := p.end(h.Callback, st)
 	s.end()
 	return err
 }
 
 // Tick runs a timer that is due. The error is a *CallError.
-func (p *Policy) Tick(t *Timer) error { return p.run(t.Callback, nil) }
+func (p *Policy) Tick(t *Timer) error { return p.run(t.Callback) }
 
 // on is fw.on.
 func (l *loader) on(L *lua.LState) int {

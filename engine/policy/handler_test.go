@@ -422,3 +422,17 @@ func TestLogIsPrintable(t *testing.T) {
 		t.Errorf("%d bytes: %.40q", len(msg), msg)
 	}
 }
+
+// A handler that takes fields costs no garbage, so a flood of events of addresses
+// that came by before leaves nothing to collect.
+func TestHandleDoesNotAllocate(t *testing.T) {
+	s := newStage(t, `fw.on(closed, { fields = { "rule", "family", "src", "dst", "proto", "sport", "dport", "flags", "ttl" } },
+function(rule, family, src, dst, proto, sport, dport, flags, ttl) end)`)
+	h, p := s.Handlers()[0], syn()
+	if n := testing.AllocsPerRun(1000, func() { s.Handle(h, "closed", p) }); n != 0 {
+		t.Errorf("%v allocations per event", n)
+	}
+	if n := h.Stats().Calls; n != 1001 {
+		t.Errorf("%d calls", n)
+	}
+}

@@ -28,5 +28,5 @@ func (p *Policy) Hit(d *Detector, hit detect.Hit) error {
 		return 0
 	}))
 	t.Metatable = meta
-	return p.run(d.Action, []lua.LValue{t})
+	return p.run(d.Action, t)
 }

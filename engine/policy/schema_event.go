@@ -21,17 +21,6 @@ func eventFields() []eventField {
 		example := `fw.on(closed, function(ev) fw.log.info(tostring(ev.` + name + `)) end)`
 		return eventField{Entry{Name: name, Takes: takes, Doc: doc, Example: example}, get}
 	}
-	number := func(known func(*packet.Packet) bool, get func(*packet.Packet) uint16) func(*events) lua.LValue {
-		return func(s *events) lua.LValue {
-			if !known(s.pkt) {
-				return lua.LNil
-			}
-			return s.numbers.get(get(s.pkt))
-		}
-	}
-	hasIP := func(p *packet.Packet) bool { return p.Src.IsValid() }
-	hasPorts := func(p *packet.Packet) bool { return p.HasPorts }
-	hasICMP := func(p *packet.Packet) bool { return p.HasICMP }
 	return []eventField{
 		field("time", "number", "when the packet came, in seconds since 1970", eventTime),
 		field("stream", "text", "the stream's name", func(s *events) lua.LValue { return s.word(s.stream.Name) }),
@@ -42,10 +31,10 @@ func eventFields() []eventField {
 		field("proto", "text", `the protocol's name, "tcp", or its number as text`, func(s *events) lua.LValue {
 			return s.wordIf(s.pkt.HasProto, packet.ProtoName(s.pkt.Proto))
 		}),
-		field("sport", "number", "source port", number(hasPorts, func(p *packet.Packet) uint16 { return p.Sport })),
-		field("dport", "number", "destination port", number(hasPorts, func(p *packet.Packet) uint16 { return p.Dport })),
+		field("sport", "number", "source port", func(s *events) lua.LValue { return s.shortIf(s.pkt.HasPorts, s.pkt.Sport) }),
+		field("dport", "number", "destination port", func(s *events) lua.LValue { return s.shortIf(s.pkt.HasPorts, s.pkt.Dport) }),
 		field("flags", "text", `the TCP flags that are set, such as "syn,ack"`, eventFlags),
-		field("ttl", "number", "TTL or hop limit", number(hasIP, func(p *packet.Packet) uint16 { return uint16(p.TTL) })),
+		field("ttl", "number", "TTL or hop limit", func(s *events) lua.LValue { return s.shortIf(s.pkt.Src.IsValid(), uint16(s.pkt.TTL)) }),
 		field("length", "number", "bytes, with the IP header", eventLength),
 		field("iif", "text", "name of the input interface", func(s *events) lua.LValue { return s.ifname(s.pkt.Iif) }),
 		field("oif", "text", "name of the output interface", func(s *events) lua.LValue { return s.ifname(s.pkt.Oif) }),
@@ -54,7 +43,7 @@ func eventFields() []eventField {
 		field("icmp_type", "text", `name of the ICMP type, such as "echo-request", or its number as text`, func(s *events) lua.LValue {
 			return s.wordIf(s.pkt.HasICMP, packet.ICMPTypeName(s.pkt.Src.Is6(), s.pkt.ICMPType))
 		}),
-		field("icmp_code", "number", "ICMP code", number(hasICMP, func(p *packet.Packet) uint16 { return uint16(p.ICMPCode) })),
+		field("icmp_code", "number", "ICMP code", func(s *events) lua.LValue { return s.shortIf(s.pkt.HasICMP, uint16(s.pkt.ICMPCode)) }),
 		field("uid", "number", "owner of the local socket", func(s *events) lua.LValue { return s.numberIf(s.pkt.HasOwner, s.pkt.UID) }),
 		field("gid", "number", "group of the local socket", func(s *events) lua.LValue { return s.numberIf(s.pkt.HasOwner, s.pkt.GID) }),
 		field("payload", "text", "the bytes behind the transport header, as far as they were copied", eventPayload),
@@ -131,6 +120,13 @@ func (s *events) numberIf(known bool, n uint32) lua.LValue {
 		return lua.LNil
 	}
 	return s.number(n)
+}
+
+func (s *events) shortIf(known bool, n uint16) lua.LValue {
+	if !known {
+		return lua.LNil
+	}
+	return s.numbers.get(n)
 }
 
 func (s *events) ifname(index uint32) lua.LValue {

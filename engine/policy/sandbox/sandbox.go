@@ -64,9 +64,9 @@ type State struct {
 	current *lua.LState // the stack that runs now
 	nested  int         // protected calls that run now, one inside the other
 
-	onCaught, onTraced *lua.LFunction // handlers of errors
-	trace, traceFile   string         // of the last error that ended a call
-	traceLine          int
+	onCaught         *lua.LFunction // handler of errors
+	trace, traceFile string         // of the last error that ended a call
+	traceLine        int
 
 	provided map[string]lua.LValue
 	modules  map[string]lua.LValue // files that ran, by module name
@@ -105,7 +105,7 @@ func New(cfg Config) *State {
 	s.openLibraries()
 	s.lua.SetContext(s.meter)
 	s.current = s.lua
-	s.onCaught, s.onTraced = s.lua.NewFunction(s.caught), s.lua.NewFunction(s.traced)
+	s.onCaught = s.lua.NewFunction(s.caught)
 	return s
 }
 
@@ -139,42 +139,73 @@ func (s *State) Run(entry string) error {
 	if s.nested == 0 {
 		s.meter.arm(s.cfg.LoadBudget, s.cfg.LoadDeadline)
 	}
-	_, err = s.call(fn, 0, nil)
-	return err
+	return s.run(s.Begin(fn))
 }
 
 // Call calls a function of the policy under the call budget and returns nret
 // values, or all of them for lua.MultRet. A Call inside a running one, from a
 // module function, spends the budget of the outer one. The error is an *Error.
-// A call without results allocates nothing of its own.
 func (s *State) Call(fn *lua.LFunction, nret int, args ...lua.LValue) ([]lua.LValue, error) {
-	if s.nested == 0 {
-		s.meter.arm(s.cfg.CallBudget, s.cfg.CallDeadline)
-	}
-	return s.call(fn, nret, args)
-}
-
-func (s *State) call(fn *lua.LFunction, nret int, args []lua.LValue) (ret []lua.LValue, err error) {
-	if s.nested >= maxNested {
-		return nil, &Error{Msg: "calls nested too deeply"}
-	}
-	st := s.stack()
-	st.Push(fn)
+	st := s.Begin(fn)
 	for _, a := range args {
 		st.Push(a)
 	}
-	err = s.protected(st, len(args), nret, s.onTraced)
-	if n := st.GetTop(); err == nil && n > 0 {
-		ret = make([]lua.LValue, n)
-		for i := range ret {
-			ret[i] = st.Get(i + 1)
-		}
+	s.arm()
+	if err := s.call(st, nret); err != nil {
+		return nil, err
 	}
-	s.done(st, err)
-	if err != nil || s.meter.err != nil {
-		return nil, s.explain(err)
+	defer s.done(st)
+	n := st.GetTop()
+	if n == 0 {
+		return nil, nil
+	}
+	ret := make([]lua.LValue, n)
+	for i := range ret {
+		ret[i] = st.Get(i + 1)
 	}
 	return ret, nil
+}
+
+// Begin returns the stack of a call of fn, for its arguments to be pushed on.
+// Nothing else may be called before End, which makes the call.
+func (s *State) Begin(fn *lua.LFunction) *lua.LState {
+	st := s.stack()
+	st.Push(fn)
+	return st
+}
+
+// End is a Call without results, of arguments that never were anywhere but on
+// the stack. It allocates nothing of its own.
+func (s *State) End(st *lua.LState) error {
+	s.arm()
+	return s.run(st)
+}
+
+// arm gives a call the call budget, unless it is inside another.
+func (s *State) arm() {
+	if s.nested == 0 {
+		s.meter.arm(s.cfg.CallBudget, s.cfg.CallDeadline)
+	}
+}
+
+// run makes a call without results.
+func (s *State) run(st *lua.LState) error {
+	err := s.call(st, 0)
+	if err == nil {
+		s.done(st)
+	}
+	return err
+}
+
+// call makes a call that was begun. The error is an *Error.
+func (s *State) call(st *lua.LState, nret int) error {
+	if s.nested >= maxNested {
+		return &Error{Msg: "calls nested too deeply"}
+	}
+	if err := s.unprotected(st, st.GetTop()-1, nret); err != nil || s.meter.err != nil {
+		return s.explain(err)
+	}
+	return nil
 }
 
 // Where is the file and line of the Lua function at a level of the call stack,

@@ -27,12 +27,33 @@ func (s *State) stack() *lua.LState {
 	}
 	st, cancel := s.lua.NewThread()
 	st.SetContext(s.meter) // in place of a child of it, which would not count
+	st.Panic = func(L *lua.LState) { panic(&lua.ApiError{Type: lua.ApiErrorRun, Object: L.Get(-1)}) }
 	cancel()
 	return st
 }
 
-// protected calls the function that was pushed on a stack with nargs arguments
-// behind it, and leaves nret results there. An error passes through the handler.
+// unprotected calls the function that was pushed on a stack with nargs arguments
+// behind it, and leaves nret results there. It does without PCall, which costs a
+// short handler as much as its arguments. So after an error the stack is left as
+// it was, for the traceback, and of no more use.
+func (s *State) unprotected(st *lua.LState, nargs, nret int) (err error) {
+	outer, returned := s.current, false
+	s.current = st
+	s.nested++
+	defer func() {
+		if !returned {
+			err = s.raisedOn(st, recover())
+		}
+		s.current = outer
+		s.nested--
+	}()
+	st.Call(nargs, nret)
+	returned = true
+	return nil
+}
+
+// protected calls a pushed function for pcall, on a stack that is used again. An
+// error passes through the handler.
 func (s *State) protected(st *lua.LState, nargs, nret int, handler *lua.LFunction) (err error) {
 	outer := s.current
 	s.current = st
@@ -53,13 +74,12 @@ func (s *State) protected(st *lua.LState, nargs, nret int, handler *lua.LFunctio
 	return st.PCall(nargs, nret, handler)
 }
 
-// done takes a stack back after a call that ended with err.
-func (s *State) done(st *lua.LState, err error) {
-	if api, ok := err.(*lua.ApiError); ok && api.Type == lua.ApiErrorPanic {
-		return
-	}
+// done takes a stack back after a call.
+func (s *State) done(st *lua.LState) {
 	if len(s.idle) < idleStacks {
-		st.SetTop(0)
+		if st.GetTop() > 0 {
+			st.SetTop(0)
+		}
 		s.idle = append(s.idle, st)
 	}
 }
@@ -76,7 +96,9 @@ func (s *State) try(L *lua.LState, fn lua.LValue, args ...lua.LValue) int {
 		st.Push(a)
 	}
 	err := s.protected(st, len(args), lua.MultRet, s.onCaught)
-	defer s.done(st, err)
+	if api, ok := err.(*lua.ApiError); !ok || api.Type != lua.ApiErrorPanic {
+		defer s.done(st)
+	}
 	if err != nil {
 		L.Push(lua.LFalse)
 		L.Push(errorValue(err))

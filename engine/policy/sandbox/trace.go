@@ -9,22 +9,29 @@ import (
 
 const maxTrace = 20 // lines of a traceback
 
-// An error passes through one of two handlers while its stack still stands.
-// PCall makes a traceback of its own when it has no handler, with one line for
-// every tail call that there ever was: gigabytes for a function that calls itself.
-
-// caught handles an error that pcall catches.
+// caught handles an error that pcall catches. PCall makes a traceback of its own
+// when it has no handler, with one line for every tail call that there ever was:
+// gigabytes for a function that calls itself.
 func (s *State) caught(L *lua.LState) int {
 	closeUpvalues(L)
 	L.SetTop(1)
 	return 1
 }
 
-// traced handles an error that ends a call of ours.
-func (s *State) traced(L *lua.LState) int {
-	s.trace = s.traceback(L)
+// raisedOn makes an error of what a stack panicked with, and remembers where that
+// was. Closures of that stack may live on: their variables stay in it.
+func (s *State) raisedOn(st *lua.LState, cause any) error {
+	s.remember(st)
+	if api, ok := cause.(*lua.ApiError); ok {
+		return api
+	}
+	return &lua.ApiError{Type: lua.ApiErrorPanic, Object: lua.LString(fmt.Sprint(cause))}
+}
+
+func (s *State) remember(st *lua.LState) {
+	defer func() { _ = recover() }() // a stack on which gopher-lua itself failed may be in any state
+	s.trace = s.traceback(st)
 	s.traceFile, s.traceLine = s.Where(0)
-	return s.caught(L)
 }
 
 // closeUpvalues gives the closures that outlive a failed call their variables.
@@ -39,7 +46,7 @@ func closeUpvalues(L *lua.LState) {
 // calls have taken the place of the callers.
 func (s *State) traceback(L *lua.LState) string {
 	var b strings.Builder
-	for level := 1; level <= maxTrace; level++ {
+	for level := range maxTrace {
 		frame, ok := L.GetStack(level)
 		if !ok {
 			break
