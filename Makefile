@@ -23,11 +23,11 @@ demo: build
 	@bin/moonlatch demo
 
 test:
-	@.ci/tools nft ip nmap promtool
+	@.ci/tools nft ip nmap promtool script
 	$(GO) test ./...
 
 race:
-	@.ci/tools nft ip nmap promtool gcc
+	@.ci/tools nft ip nmap promtool script gcc
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 lint:

@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
 		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
 	},
-	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "engine/probe", "metrics", "nflog", "scripts"},
+	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "engine/policy", "engine/probe", "metrics", "nflog", "scripts"},
 }
 
 // TestImports holds every package to its arrows.

@@ -182,11 +182,17 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	for _, w := range p.Warnings() {
 		applied.Warnings = append(applied.Warnings, w.Error())
 	}
-	applied.APIVersion, applied.Generation, applied.Left = control.Version, *describe(&g), g.Confirm.Seconds()
-	if s, err := f.generations.State(); err == nil && s.Confirmed == nil {
-		applied.Generation.Fallback = string(generation.FallbackOpen) // there is nothing else to fall back to
-	}
+	applied.APIVersion, applied.Generation, applied.Left = control.Version, f.describeTrial(g), g.Confirm.Seconds()
 	return applied, nil
+}
+
+// describeTrial describes a generation on trial with what really follows it.
+func (f *Firewall) describeTrial(g generation.Generation) control.Generation {
+	out := *describe(&g)
+	if s, err := f.generations.State(); err == nil && s.Confirmed == nil {
+		out.Fallback = string(generation.FallbackOpen) // there is nothing else to fall back to
+	}
+	return out
 }
 
 func trialTime(p *policy.Policy, req control.ApplyRequest) time.Duration {
@@ -234,23 +240,6 @@ func describe(g *generation.Generation) *control.Generation {
 	}
 }
 
-// Confirm implements control.Service.
-func (f *Firewall) Confirm(ctx context.Context) (control.Generation, error) {
-	g, err := f.generations.Confirm(ctx, 0)
-	if err != nil {
-		return control.Generation{}, explain(err)
-	}
-	return *describe(&g), nil
-}
-
-// Rollback implements control.Service.
-func (f *Firewall) Rollback(ctx context.Context) (control.Status, error) {
-	if err := f.generations.Rollback(ctx, 0); err != nil {
-		return control.Status{}, explain(err)
-	}
-	return f.Status(ctx)
-}
-
 // Status implements control.Service.
 func (f *Firewall) Status(context.Context) (control.Status, error) {
 	s, err := f.generations.State()
@@ -260,6 +249,7 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 	out := control.Status{
 		APIVersion: control.Version, State: control.Opened,
 		Confirmed: describe(s.Confirmed), Trial: describe(s.Trial), Left: s.Left.Seconds(),
+		Length: trialLength(s).Seconds(),
 	}
 	switch {
 	case s.Trial != nil && s.Expired:

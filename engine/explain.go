@@ -36,6 +36,8 @@ func code(err error) control.Code {
 		{fs.ErrPermission, control.NotPermitted},
 		{generation.ErrNoTrial, control.NoTrial},
 		{generation.ErrExpired, control.RolledBack},
+		{generation.ErrEnded, control.RolledBack},
+		{generation.ErrTime, control.BadRequest},
 		{generation.ErrBusy, control.Busy},
 		{ban.ErrProtected, control.Refused},
 		{ban.ErrBadTarget, control.BadRequest},

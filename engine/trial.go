@@ -222,17 +222,20 @@ func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime, req control.ApplyRe
 }
 
 // Confirm implements control.Service.
-func (d *Daemon) Confirm(ctx context.Context) (control.Generation, error) {
-	g, err := d.Firewall.Confirm(ctx)
-	if err == nil {
-		d.log.Info("generation confirmed", "generation", g.Number, "policy", g.Policy)
-	}
-	return g, d.after(ctx, err)
+func (d *Daemon) Confirm(ctx context.Context, req control.ConfirmRequest) (control.Confirmed, error) {
+	c, err := d.Firewall.Confirm(ctx, req)
+	return c, d.after(ctx, err)
+}
+
+// Extend implements control.Service.
+func (d *Daemon) Extend(ctx context.Context, req control.ExtendRequest) (control.Extended, error) {
+	e, err := d.Firewall.Extend(ctx, req)
+	return e, d.after(ctx, err)
 }
 
 // Rollback implements control.Service.
-func (d *Daemon) Rollback(ctx context.Context) (control.Status, error) {
-	_, err := d.Firewall.Rollback(ctx)
+func (d *Daemon) Rollback(ctx context.Context, req control.RollbackRequest) (control.Status, error) {
+	_, err := d.Firewall.Rollback(ctx, req)
 	if err == nil {
 		d.counters.rollbacks[byHand].Add(1)
 		d.log.Warn("trial rolled back by hand")

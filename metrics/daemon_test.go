@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"moonlatch/engine"
+	"moonlatch/engine/control"
 	"moonlatch/engine/netns/netnstest"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
@@ -176,7 +177,7 @@ func TestDaemon(t *testing.T) {
 		`bans_total{by="knocking",origin="local"}`: 0, `policy_duration_seconds{policy="knocks.lua"}`: 0,
 	})
 
-	if _, err := l.daemon.Confirm(t.Context()); err != nil {
+	if _, err := l.daemon.Confirm(t.Context(), control.ConfirmRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	l.knock(12)
@@ -197,7 +198,7 @@ func TestDaemon(t *testing.T) {
 	seen[`policy_callbacks_off{policy="knocks.lua"}`] = 0
 	l.expect("another on trial", seen)
 
-	if _, err := l.daemon.Rollback(t.Context()); err != nil {
+	if _, err := l.daemon.Rollback(t.Context(), control.RollbackRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	l.knock(1)

@@ -58,7 +58,7 @@ func serve(t *testing.T, name string, oldnew ...string) *engine.Daemon {
 	})
 	_, err = d.Apply(ctx, req)
 	must(t, err)
-	_, err = d.Confirm(ctx)
+	_, err = d.Confirm(ctx, control.ConfirmRequest{})
 	must(t, err)
 	return d
 }

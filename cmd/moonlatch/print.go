@@ -22,6 +22,14 @@ func (a *app) print(result any, text func(*writer)) error {
 	return w.err
 }
 
+// say writes text for people, and nothing where a document will follow.
+func (a *app) say(text func(*writer)) error {
+	if a.output == "json" {
+		return nil
+	}
+	return a.print(nil, text)
+}
+
 // writer writes lines for people and remembers the first failure.
 type writer struct {
 	out io.Writer

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beCommand) != "" {
 		main()
 	}
+	if os.Getenv(beLogins) != "" {
+		serveLogins()
+	}
 	netnstest.Main(m)
 }
 

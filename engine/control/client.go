@@ -52,14 +52,20 @@ func (c *Client) Apply(ctx context.Context, req ApplyRequest) (a Applied, err er
 }
 
 // Confirm implements Service.
-func (c *Client) Confirm(ctx context.Context) (g Generation, err error) {
-	err = c.call(ctx, "POST", "confirm", nil, &g)
-	return g, err
+func (c *Client) Confirm(ctx context.Context, req ConfirmRequest) (r Confirmed, err error) {
+	err = c.call(ctx, "POST", "confirm", req, &r)
+	return r, err
+}
+
+// Extend implements Service.
+func (c *Client) Extend(ctx context.Context, req ExtendRequest) (e Extended, err error) {
+	err = c.call(ctx, "POST", "extend", req, &e)
+	return e, err
 }
 
 // Rollback implements Service.
-func (c *Client) Rollback(ctx context.Context) (s Status, err error) {
-	err = c.call(ctx, "POST", "rollback", nil, &s)
+func (c *Client) Rollback(ctx context.Context, req RollbackRequest) (s Status, err error) {
+	err = c.call(ctx, "POST", "rollback", req, &s)
 	return s, err
 }
 

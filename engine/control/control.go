@@ -16,8 +16,9 @@ const Version = "moonlatch/v1"
 type Service interface {
 	Status(ctx context.Context) (Status, error)
 	Apply(ctx context.Context, req ApplyRequest) (Applied, error)
-	Confirm(ctx context.Context) (Generation, error)
-	Rollback(ctx context.Context) (Status, error)
+	Confirm(ctx context.Context, req ConfirmRequest) (Confirmed, error)
+	Extend(ctx context.Context, req ExtendRequest) (Extended, error)
+	Rollback(ctx context.Context, req RollbackRequest) (Status, error)
 	Reset(ctx context.Context) (ResetResult, error)
 	Ban(ctx context.Context, req BanRequest) (Ban, error)
 	Unban(ctx context.Context, req UnbanRequest) (UnbanResult, error)
@@ -48,7 +49,8 @@ type Status struct {
 	State      string        `json:"state"`
 	Confirmed  *Generation   `json:"confirmed"`
 	Trial      *Generation   `json:"trial"`
-	Left       float64       `json:"left_seconds"` // of the trial
+	Left       float64       `json:"left_seconds"`  // of the trial
+	Length     float64       `json:"trial_seconds"` // of the whole trial, up to now and what is left
 	Note       string        `json:"note,omitempty"`
 	Daemon     *DaemonStatus `json:"daemon"`
 }
@@ -72,27 +74,6 @@ type CallbackInfo struct {
 	Place string `json:"place"`
 	Off   bool   `json:"off"` // switched off because it kept failing
 	Hits  uint64 `json:"hits"`
-}
-
-// ApplyRequest is a policy to put in force on trial: every file that it reads,
-// so that whoever serves the request needs no access to the author's folder.
-type ApplyRequest struct {
-	Entry   string            `json:"entry"`
-	Files   map[string][]byte `json:"files"`
-	Path    string            `json:"path"`              // where the entry file is, for people and for a reload
-	Confirm time.Duration     `json:"confirm"`           // 0 means what the policy says
-	Spare   []string          `json:"spare"`             // addresses of the caller's own session, never to be banned
-	By      string            `json:"by,omitempty"`      // filled in by the server
-	Timeout time.Duration     `json:"timeout,omitempty"` // for the kernel to take the ruleset; 0 means a minute
-}
-
-// Applied is a generation that is now on trial.
-type Applied struct {
-	APIVersion string     `json:"apiVersion"`
-	Generation Generation `json:"trial"`
-	Left       float64    `json:"left_seconds"`
-	Warnings   []string   `json:"warnings"`
-	Daemon     bool       `json:"daemon"` // whether a daemon runs the policy's handlers and detectors
 }
 
 // ResetResult is what a reset took away.

@@ -19,9 +19,10 @@ import (
 
 // memory is a Service that keeps what it is asked.
 type memory struct {
-	applied ApplyRequest
-	bans    []Ban
-	err     error
+	applied   ApplyRequest
+	confirmed ConfirmRequest
+	bans      []Ban
+	err       error
 }
 
 func (m *memory) Status(context.Context) (Status, error) {
@@ -31,9 +32,19 @@ func (m *memory) Apply(_ context.Context, req ApplyRequest) (Applied, error) {
 	m.applied = req
 	return Applied{APIVersion: Version, Generation: Generation{Number: 7}}, m.err
 }
-func (m *memory) Confirm(context.Context) (Generation, error)  { return Generation{Number: 7}, m.err }
-func (m *memory) Rollback(ctx context.Context) (Status, error) { return m.Status(ctx) }
-func (m *memory) Reset(context.Context) (ResetResult, error)   { return ResetResult{Open: true}, m.err }
+func (m *memory) Confirm(_ context.Context, req ConfirmRequest) (Confirmed, error) {
+	m.confirmed = req
+	return Confirmed{Generation: Generation{Number: 7}, Session: Session{Session: SessionOld}}, m.err
+}
+func (m *memory) Extend(_ context.Context, req ExtendRequest) (Extended, error) {
+	return Extended{Generation: Generation{Number: 7}, Left: req.For.Seconds()}, m.err
+}
+func (m *memory) Rollback(ctx context.Context, req RollbackRequest) (Status, error) {
+	s, err := m.Status(ctx)
+	s.Confirmed = &Generation{Number: req.Generation}
+	return s, err
+}
+func (m *memory) Reset(context.Context) (ResetResult, error) { return ResetResult{Open: true}, m.err }
 func (m *memory) Ban(_ context.Context, req BanRequest) (Ban, error) {
 	m.bans = append(m.bans, Ban{Target: req.Target, Why: req.Why})
 	return m.bans[len(m.bans)-1], m.err
@@ -86,11 +97,17 @@ func TestRoundTrip(t *testing.T) {
 	if s, err := c.Status(ctx); err != nil || s.State != Opened {
 		t.Errorf("status: %+v, %v", s, err)
 	}
-	if g, err := c.Confirm(ctx); err != nil || g.Number != 7 {
+	if g, err := c.Confirm(ctx, ConfirmRequest{Generation: 7, NewSession: true, PID: 1}); err != nil || g.Number != 7 || g.Session.Session != SessionOld {
 		t.Errorf("confirm: %+v, %v", g, err)
 	}
-	if _, err := c.Rollback(ctx); err != nil {
-		t.Errorf("rollback: %v", err)
+	if m.confirmed.PID != os.Getpid() || !m.confirmed.NewSession || m.confirmed.Generation != 7 || !strings.HasPrefix(m.confirmed.By, "uid ") {
+		t.Errorf("asked to confirm %+v; want what was asked, and the peer as the kernel tells it", m.confirmed)
+	}
+	if e, err := c.Extend(ctx, ExtendRequest{For: time.Minute}); err != nil || e.Left != 60 {
+		t.Errorf("extend: %+v, %v", e, err)
+	}
+	if s, err := c.Rollback(ctx, RollbackRequest{Generation: 7}); err != nil || s.Confirmed.Number != 7 {
+		t.Errorf("rollback: %+v, %v", s, err)
 	}
 	if r, err := c.Reset(ctx); err != nil || !r.Open {
 		t.Errorf("reset: %+v, %v", r, err)
@@ -119,7 +136,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	m.err = errors.New("anything else")
-	if _, err := c.Confirm(t.Context()); err == nil || err.Error() != "anything else" {
+	if _, err := c.Confirm(t.Context(), ConfirmRequest{}); err == nil || err.Error() != "anything else" {
 		t.Errorf("another error came across as %v", err)
 	}
 }

@@ -22,7 +22,7 @@ func (m *Manager) Extend(ctx context.Context, d time.Duration) (Generation, time
 		case c.trial == nil:
 			return ErrNoTrial
 		case d <= 0 || d > MaxConfirm:
-			return fmt.Errorf("a trial cannot be extended by %s: write a time above 0 and of at most %s, such as 60s; nothing was changed", d, MaxConfirm)
+			return fmt.Errorf("to extend a trial by %s %w: write a time above 0 and of at most %s, such as 60s; nothing was changed", d, ErrTime, MaxConfirm)
 		case c.trial.expired():
 			return c.unconfirmed(ErrExpired)
 		}

@@ -65,7 +65,22 @@ const (
 // CheckConfirm refuses a trial time that cannot do its work.
 func CheckConfirm(d time.Duration) error {
 	if d < MinConfirm || d > MaxConfirm {
-		return fmt.Errorf("a trial of %s is not possible: between %s and %s", d, MinConfirm, MaxConfirm)
+		return fmt.Errorf("a trial of %s %w: between %s and %s", d, ErrTime, MinConfirm, MaxConfirm)
+	}
+	return nil
+}
+
+// The shortest and longest liveness lease: a daemon on a busy machine must manage
+// several renewals in it, and one of more than an hour helps nobody who is locked out.
+const (
+	MinLease = 5 * time.Second
+	MaxLease = time.Hour
+)
+
+// CheckLease refuses a liveness lease that cannot do its work. 0 means none.
+func CheckLease(d time.Duration) error {
+	if d != 0 && (d < MinLease || d > MaxLease) {
+		return fmt.Errorf("a liveness lease of %s is not possible: between %s and %s", d, MinLease, MaxLease)
 	}
 	return nil
 }
@@ -129,6 +144,7 @@ func (s State) InForce() *Generation {
 var (
 	ErrNoTrial = errors.New("no generation is on trial, so there is nothing to confirm or roll back")
 	ErrExpired = errors.New("the trial is over: the kernel ended its lease before it was confirmed, and the fallback is in force")
+	ErrTime    = errors.New("is not possible")
 	ErrEnded   = errors.New("it is no longer on trial: it was rolled back, or another one has taken its place")
 	ErrBusy    = errors.New("another moonlatch process is changing the firewall")
 	ErrNoStore = errors.New("no generation was ever confirmed here")

@@ -40,7 +40,6 @@ func Reference() []Section {
 		section("detect", detectOptions()),
 		section("on", filterOptions()),
 		section("watchdog", watchdogOptions()),
-		section("moonlatch.probe", probeMembers()),
 		section("event", eventFields()),
 		section("hit", hitFields()),
 	}
