@@ -15,11 +15,11 @@ import (
 // maxFailures is how often in a row a callback may fail before it is switched off.
 const maxFailures = 10
 
-// Callback is a Lua function of the policy's that an event, a hit or a timer
-// runs. Its methods may be called by any goroutine.
+// Callback is a Lua function of the policy's that an event, a hit, a timer or
+// the watchdog runs. Its methods may be called by any goroutine.
 type Callback struct {
 	Name string // unique among those of its kind
-	Kind string // "handler", "action" or "timer"
+	Kind string // "handler", "action", "timer" or "check"
 	Pos  ruleset.Pos
 
 	fn       *lua.LFunction
@@ -93,17 +93,23 @@ func (p *Policy) end(c *Callback, st *lua.LState) error {
 
 // failed counts a failure and switches the callback off if it was one too many.
 func (p *Policy) failed(c *Callback, err error) error {
-	e := newCallError(c, err)
-	if e.Reason == "timeout" {
-		c.stats.timeouts.Add(1)
-	} else {
-		c.stats.errors.Add(1)
-	}
+	e := c.failure(err)
 	if c.failures++; c.failures == maxFailures {
 		c.off.Store(true)
 		p.env.Log.Error("callback switched off: it failed too often in a row",
 			slog.String("kind", c.Kind), slog.String("name", c.Name), slog.String("at", c.Pos.String()),
 			slog.Int("failures", c.failures), slog.String("last", e.Error()), slog.String("traceback", e.Traceback))
+	}
+	return e
+}
+
+// failure counts an error that ended a call.
+func (c *Callback) failure(err error) *CallError {
+	e := newCallError(c, err)
+	if e.Reason == "timeout" {
+		c.stats.timeouts.Add(1)
+	} else {
+		c.stats.errors.Add(1)
 	}
 	return e
 }

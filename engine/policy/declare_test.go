@@ -15,14 +15,14 @@ import (
 
 func TestWatchdogAndProtected(t *testing.T) {
 	s := newStage(t, ``)
-	if w := s.Watchdog(); w != (Watchdog{time.Minute, "previous"}) {
+	if w := s.Watchdog(); w != (Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "report"}) {
 		t.Errorf("default watchdog: %+v", w)
 	}
 	s = newStage(t, `local admins = fw.set "admins" { "2001:db8::/48" }
-fw.watchdog { confirm = "2m", fallback = "open" }
+fw.watchdog { confirm = "2m", fallback = "open", lease = "1m30s", drift = "heal" }
 fw.protect { admins, "192.0.2.1-192.0.2.2", { "::ffff:198.51.100.7" } }
 fw.protect "203.0.113.1"`)
-	if w := s.Watchdog(); w != (Watchdog{2 * time.Minute, "open"}) {
+	if w := s.Watchdog(); w != (Watchdog{Confirm: 2 * time.Minute, Fallback: "open", Lease: 90 * time.Second, Drift: "heal"}) {
 		t.Errorf("watchdog: %+v", w)
 	}
 	if got := fmt.Sprint(s.Protected()); got != "[192.0.2.1/32 192.0.2.2/32 198.51.100.7/32 203.0.113.1/32 2001:db8::/48]" {
@@ -40,7 +40,8 @@ fw.chain "forgotten" { "all", fw.drop }
 input { "c", "tcp dport vmap { 22 : jump called, 23 : goto called-too }" }
 fw.chain "called" {}; fw.chain "called-too" {}
 fw.on(quiet, function() end)
-fw.detect "d" { on = closed, over = 1, within = "1m" }`)
+fw.detect "d" { on = closed, over = 1, within = "1m" }
+fw.watchdog { check = function() return true end }`)
 	var got []string
 	for _, w := range s.Warnings() {
 		got = append(got, w.Error())
@@ -53,6 +54,7 @@ fw.detect "d" { on = closed, over = 1, within = "1m" }`)
 		`policy.lua:5: stream "quiet" never has events: no rule has it among its items`,
 		`policy.lua:5: stream "unheard" has no listener: no fw.on and no fw.detect is on it`,
 		`policy.lua:5: stream "unused" is not used: no rule logs to it, and nothing listens to it`,
+		`policy.lua:15: without a lease, only moonlatch apply --confirm-by-check asks the watchdog's check: with lease = "30s", the daemon asks it every 10s`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -1,6 +1,12 @@
 package policy
 
-import lua "github.com/yuin/gopher-lua"
+import (
+	"fmt"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"moonlatch/engine/ruleset"
+)
 
 // protect is fw.protect.
 func (l *loader) protect(L *lua.LState) int {
@@ -42,7 +48,26 @@ func watchdogOptions() []option[*Watchdog] {
 				w.Fallback, err = oneOf(v, "previous", "open")
 				return err
 			}},
-		{Entry: Entry{Name: "lease", Instead: "-"}},
-		{Entry: Entry{Name: "check", Instead: "-"}},
+		{Entry{Name: "lease", Takes: "time", Doc: "lets everything through once the daemon has been dead or hung, or the check has failed, for that long; default: never", Example: `fw.watchdog { lease = "30s" }`},
+			func(_ *loader, w *Watchdog, v value) (err error) {
+				if w.Lease, err = duration(v.LValue); err == nil {
+					err = ruleset.CheckLease(w.Lease)
+				}
+				return err
+			}},
+		{Entry{Name: "check", Takes: "function()", Doc: "says with true that all is well; asked every third of the lease", Example: `fw.watchdog { lease = "30s", check = function() return fw.probe.tcp("192.0.2.1:443") end }`},
+			func(l *loader, w *Watchdog, v value) error {
+				fn, ok := v.LValue.(*lua.LFunction)
+				if !ok {
+					return fmt.Errorf("function() … end is expected, not %s", describe(v.LValue))
+				}
+				w.Check = l.callback("check", v.pos, fn)
+				return nil
+			}},
+		{Entry{Name: "drift", Takes: `"report" or "heal"`, Doc: `what follows when somebody else changes the ruleset in the kernel; default "report"`, Example: `fw.watchdog { drift = "heal" }`},
+			func(_ *loader, w *Watchdog, v value) (err error) {
+				w.Drift, err = oneOf(v, "report", "heal")
+				return err
+			}},
 	}
 }

@@ -44,6 +44,8 @@ func (p *Policy) Handle(h *Handler, rule string, pkt *packet.Packet) error {
 	if h.off.Load() {
 		return nil
 	}
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	s := p.events
 	s.begin(h.Stream, rule, pkt)
 	st := p.state.Begin(h.fn)
@@ -59,7 +61,11 @@ func (p *Policy) Handle(h *Handler, rule string, pkt *packet.Packet) error {
 }
 
 // Tick runs a timer that is due. The error is a *CallError.
-func (p *Policy) Tick(t *Timer) error { return p.run(t.Callback) }
+func (p *Policy) Tick(t *Timer) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	return p.run(t.Callback)
+}
 
 // on is fw.on.
 func (l *loader) on(L *lua.LState) int {

@@ -13,6 +13,8 @@ func (p *Policy) Hit(d *Detector, hit detect.Hit) error {
 	if d.Action == nil {
 		return nil
 	}
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	L := p.state.L()
 	t := L.NewTable()
 	for _, f := range hitFields() {

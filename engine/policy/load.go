@@ -30,7 +30,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 		env:      env,
 		state:    sandbox.New(cfg),
 		set:      &ruleset.Ruleset{Policy: entry},
-		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous"},
+		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "report"},
 	}
 	p.objects = p.objectMetatable()
 	p.events = newEvents(p)

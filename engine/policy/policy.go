@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -10,9 +12,9 @@ import (
 	"moonlatch/engine/ruleset"
 )
 
-// Policy is a loaded policy. What it declares does not change any more and may
-// be read by any goroutine, Handler.Match included. Whatever runs Lua (Handle,
-// Hit, Tick, Close) belongs to one goroutine at a time.
+// Policy is a loaded policy. What it declares does not change any more. Its
+// methods may be called by any goroutine; those that run Lua (Handle, Hit, Tick,
+// Check) take turns. None but Check may be called after Close.
 type Policy struct {
 	env       Env
 	state     *sandbox.State
@@ -24,16 +26,22 @@ type Policy struct {
 	watchdog  Watchdog
 	warnings  []*ruleset.Error
 
-	load    *loader     // nil once the policy is loaded
-	running *Callback   // nil while none runs
-	objects *lua.LTable // metatable of the module's objects
-	events  *events
+	turn     sync.Mutex // held by who runs Lua
+	closed   bool
+	load     *loader         // nil once the policy is loaded
+	running  *Callback       // nil while none runs
+	checking context.Context // of the check that runs; nil while none does
+	objects  *lua.LTable     // metatable of the module's objects
+	events   *events
 }
 
-// Watchdog is how a new ruleset is put on trial.
+// Watchdog is how a ruleset is put on trial, and guarded from then on.
 type Watchdog struct {
 	Confirm  time.Duration // the length of the trial; default 60 s
 	Fallback string        // what follows it unconfirmed: "previous" (default) or "open"
+	Lease    time.Duration // the liveness lease, within ruleset.CheckLease; 0 for none
+	Drift    string        // what follows when others change the ruleset: "report" (default) or "heal"
+	Check    *Callback     // what Policy.Check runs; nil for none
 }
 
 // Ruleset returns the validated ruleset.
@@ -52,7 +60,7 @@ func (p *Policy) Handlers() []*Handler { return p.handlers }
 // Timers returns the timers in the order of the policy.
 func (p *Policy) Timers() []*Timer { return p.timers }
 
-// Watchdog returns how the policy wants to be put on trial.
+// Watchdog returns how the policy wants to be put on trial and guarded.
 func (p *Policy) Watchdog() Watchdog { return p.watchdog }
 
 // Protected returns what the policy exempts from bans and traps.
@@ -61,5 +69,11 @@ func (p *Policy) Protected() []netip.Prefix { return p.set.Protected }
 // Warnings returns what is allowed but most likely a mistake.
 func (p *Policy) Warnings() []*ruleset.Error { return p.warnings }
 
-// Close frees the Lua state. Nothing may be run after it.
-func (p *Policy) Close() { p.state.Close() }
+// Close frees the Lua state, once the call at hand has ended. It does not wait for
+// a check that waits for a probe: that one fails when it goes on.
+func (p *Policy) Close() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.closed = true
+	p.state.Close()
+}

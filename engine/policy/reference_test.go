@@ -16,18 +16,19 @@ const referenceFile = "../../docs/policy-reference.md"
 
 // about says what each section of the reference is.
 var about = map[string]string{
-	"moonlatch":      "What `local fw = require \"moonlatch\"` gives.",
-	"moonlatch.log":  "Logging, as `fw.log.info(…)`.",
-	"moonlatch.fact": "What a policy can know of its host while it is read.",
-	"chain":          "Options of `fw.chain \"name\" { … }`.",
-	"rule":           "Fields of a rule, `input { \"name\", … }`. A field that can be negated is also there with `not_` in front.",
-	"set":            "Options of `fw.set \"name\" { … }`, beside the elements themselves.",
-	"stream":         "Options of `fw.stream \"name\" { … }`.",
-	"detect":         "Options of `fw.detect \"name\" { … }`.",
-	"on":             "What the filter of `fw.on(stream, { … }, function(ev) … end)` can hold, beside the rule fields that a packet tells.",
-	"watchdog":       "Options of `fw.watchdog { … }`.",
-	"event":          "Fields of the event that a handler gets. What the packet does not tell is nil.",
-	"hit":            "Fields of the hit that a detector's action gets.",
+	"moonlatch":       "What `local fw = require \"moonlatch\"` gives.",
+	"moonlatch.log":   "Logging, as `fw.log.info(…)`.",
+	"moonlatch.fact":  "What a policy can know of its host while it is read.",
+	"chain":           "Options of `fw.chain \"name\" { … }`.",
+	"rule":            "Fields of a rule, `input { \"name\", … }`. A field that can be negated is also there with `not_` in front.",
+	"set":             "Options of `fw.set \"name\" { … }`, beside the elements themselves.",
+	"stream":          "Options of `fw.stream \"name\" { … }`.",
+	"detect":          "Options of `fw.detect \"name\" { … }`.",
+	"on":              "What the filter of `fw.on(stream, { … }, function(ev) … end)` can hold, beside the rule fields that a packet tells.",
+	"watchdog":        "Options of `fw.watchdog { … }`.",
+	"moonlatch.probe": "Probes, as `fw.probe.tcp(…)` in the watchdog's `check`. Each makes a new connection. IPv6 addresses stand in brackets.",
+	"event":           "Fields of the event that a handler gets. What the packet does not tell is nil.",
+	"hit":             "Fields of the hit that a detector's action gets.",
 }
 
 // TestReference keeps the reference in the documents what the schema says.

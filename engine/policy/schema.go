@@ -40,6 +40,7 @@ func Reference() []Section {
 		section("detect", detectOptions()),
 		section("on", filterOptions()),
 		section("watchdog", watchdogOptions()),
+		section("moonlatch.probe", probeMembers()),
 		section("event", eventFields()),
 		section("hit", hitFields()),
 	}

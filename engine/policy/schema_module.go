@@ -19,7 +19,7 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "every", Takes: "time, function()", Doc: "calls the function again and again", Example: `fw.every("10m", function() fw.log.info("bans: " .. fw.bans()) end)`}, declare: (*loader).every},
 		{Entry: Entry{Name: "after", Takes: "time, function()", Doc: "calls the function once, that long after the policy has taken effect", Example: `fw.after("1m", function() fw.log.info("a minute old") end)`}, declare: (*loader).after},
 		{Entry: Entry{Name: "protect", Takes: "a list of addresses, prefixes, ranges and sets", Doc: "exempts them from every ban and every trap", Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`}, declare: (*loader).protect},
-		{Entry: Entry{Name: "watchdog", Takes: "a table of options", Doc: "sets how long a new ruleset stays on trial, and what follows when nobody confirms it", Example: `fw.watchdog { confirm = "60s", fallback = "previous" }`}, declare: (*loader).watch},
+		{Entry: Entry{Name: "watchdog", Takes: "a table of options", Doc: "sets how long a new ruleset stays on trial, what follows when nobody confirms it, and what keeps it in force from then on", Example: `fw.watchdog { confirm = "60s", fallback = "previous" }`}, declare: (*loader).watch},
 
 		{Entry: Entry{Name: "jump", Takes: "chain", Doc: "a verdict: goes on in another chain and comes back", Example: `input { "ssh", tcp = 22, fw.jump(ssh_in) }`}, declare: branchTo("jump", "jump")},
 		{Entry: Entry{Name: "goto_", Takes: "chain", Doc: "a verdict: goes on in another chain without coming back", Example: `input { "ssh", tcp = 22, fw.goto_(ssh_in) }`}, declare: branchTo("goto", "goto_")},
@@ -34,6 +34,7 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "lines", Takes: "name of a file in the policy's folder", Doc: "the lines of the file without blank ones and # comments", Example: `fw.protect(fw.lines("lists/drop.txt"))`}, declare: (*loader).lines},
 		{Entry: Entry{Name: "log", Doc: "writes to the daemon's log", Example: `fw.log.info("loaded")`}, value: func(p *Policy) lua.LValue { return p.module("fw.log", logMembers()) }},
 		{Entry: Entry{Name: "fact", Doc: "what the policy can know of its host", Example: `fw.protect(fw.fact.addresses())`}, value: func(p *Policy) lua.LValue { return p.module("fw.fact", factMembers()) }},
+		{Entry: Entry{Name: "probe", Doc: "finds out, in the watchdog's check, whether something answers", Example: `fw.watchdog { lease = "30s", check = function() return fw.probe.ping("192.0.2.1") end }`}, value: func(p *Policy) lua.LValue { return p.module("fw.probe", probeMembers()) }},
 	}
 	return append(append(list, verdictMembers()...), laterMembers()...)
 }
@@ -82,7 +83,7 @@ func laterMembers() []member {
 		later("counter", "-"),
 		later("add", "-"), later("dup", "-"), later("flow", "-"), later("flowtable", "-"),
 		later("quota", "quota over 10 mbytes"), later("helper", "-"), later("nft", "-"),
-		later("brake", "-"), later("probe", "-"), later("remember", "-"), later("recall", "-"),
+		later("brake", "-"), later("remember", "-"), later("recall", "-"),
 		later("metric", "-"), later("notify", "-"),
 	}
 }

@@ -20,6 +20,9 @@ func (l *loader) warn() []*ruleset.Error {
 	l.warnChains(add)
 	l.warnLockOut(add)
 	l.warnStreams(add)
+	if w := l.watchdog; w.Check != nil && w.Lease == 0 {
+		add(w.Check.Pos, "without a lease, only moonlatch apply --confirm-by-check asks the watchdog's check: with lease = \"30s\", the daemon asks it every 10s")
+	}
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // get asks for a URL. The answer of the host that it names is what counts: no
@@ -17,6 +18,9 @@ type get struct {
 }
 
 func parseHTTP(target string) (attempt, error) {
+	if !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
+		return nil, errors.New("no URL: write http://HOST/PATH or https://HOST/PATH")
+	}
 	u, err := url.Parse(target)
 	if err != nil {
 		var syntax *url.Error
@@ -25,10 +29,7 @@ func parseHTTP(target string) (attempt, error) {
 		}
 		return nil, err
 	}
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "":
-		return nil, errors.New("no URL: write http://HOST/PATH or https://HOST/PATH")
-	case u.User != nil:
+	if u.User != nil {
 		return nil, errors.New("a probe's URL cannot hold a user or a password, since it stands in logs")
 	}
 	if u.Host, err = urlHost(u); err != nil {

@@ -17,23 +17,28 @@ const (
 // counting there needs no timer, no goroutine and no allocation. Nothing in Lua
 // can outlive it: once it has fired it fires at every further instruction.
 type meter struct {
-	left   int64 // what the running call may still spend
-	mark   int64 // Done looks closer when left falls to this
-	seen   int64 // left at the last closer look
-	unseen int64 // spent since the last look at the heap
-
-	budget   int64
-	patience time.Duration
-	deadline time.Time // zero until the first look at the clock
-	err      error     // why the running call was stopped
-	file     string    // and where
-	line     int
+	allowance       // of the running call
+	unseen    int64 // spent since the last look at the heap
 
 	now       func() time.Time
 	where     func() (string, int)
 	heapLimit uint64
 	heap      []metrics.Sample
 	fired     chan struct{}
+}
+
+// allowance is what one call may spend.
+type allowance struct {
+	left int64 // what it may still spend
+	mark int64 // Done looks closer when left falls to this
+	seen int64 // left at the last closer look
+
+	budget   int64
+	patience time.Duration
+	deadline time.Time // zero until the first look at the clock
+	err      error     // why the call was stopped
+	file     string    // and where
+	line     int
 }
 
 func newMeter(cfg Config, where func() (string, int)) *meter {
@@ -45,10 +50,28 @@ func newMeter(cfg Config, where func() (string, int)) *meter {
 
 // arm starts a call.
 func (m *meter) arm(budget int64, patience time.Duration) {
+	m.change(allowance{left: budget, seen: budget, budget: budget, patience: patience})
+}
+
+// change makes another call the running one.
+func (m *meter) change(to allowance) {
 	m.unseen += m.seen - m.left
-	m.left, m.seen = budget, budget
-	m.budget, m.patience, m.deadline, m.err = budget, patience, time.Time{}, nil
+	m.allowance = to
 	m.setMark()
+}
+
+// suspend puts the running call aside; resume makes it the running one again,
+// with what it had left of its budget and of its time.
+func (m *meter) suspend() (resume func()) {
+	m.unseen += m.seen - m.left
+	m.seen = m.left
+	aside, since := m.allowance, m.now()
+	return func() {
+		if !aside.deadline.IsZero() {
+			aside.deadline = aside.deadline.Add(m.now().Sub(since))
+		}
+		m.change(aside)
+	}
 }
 
 func (m *meter) setMark() {

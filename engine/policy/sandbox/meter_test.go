@@ -293,3 +293,44 @@ func TestBudgetIsPerCall(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A suspended call finds its budget, its time and its place as it left them,
+// whatever others did to theirs meanwhile.
+func TestSuspend(t *testing.T) {
+	now := time.Unix(0, 0)
+	cfg := Config{CallBudget: 100_000, CallDeadline: time.Second, Now: func() time.Time { return now }}
+	s, fn := load(t, cfg, `local n = 0
+		return function(f)
+			local ok, err = pcall(function()
+				for i = 1, 10000 do n = n + 1 end
+				f()
+				for i = 1, 10000 do n = n + 1 end
+				return "done"
+			end)
+			return n, err
+		end`)
+	endless, err := s.Load("other.lua", []byte("while true do end"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pause := s.L().NewFunction(func(*lua.LState) int {
+		left := s.meter.left
+		resume := s.Suspend()
+		now = now.Add(time.Hour)
+		if _, err := s.Call(endless, 0); !errors.Is(err, ErrBudget) {
+			t.Errorf("the other call: %v", err)
+		}
+		resume()
+		if s.meter.left != left || s.meter.err != nil {
+			t.Errorf("left %d of the budget, want %d; error %v", s.meter.left, left, s.meter.err)
+		}
+		return 0
+	})
+	ret, err := s.Call(fn, 2, pause)
+	if err != nil || len(ret) != 2 || ret[0] != lua.LNumber(20000) || ret[1] != lua.LString("done") {
+		t.Errorf("got %v, %v", ret, err)
+	}
+	if s.nested != 0 || s.current != s.lua {
+		t.Errorf("%d calls still run after it", s.nested)
+	}
+}

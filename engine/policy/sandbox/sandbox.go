@@ -55,7 +55,7 @@ func setDefault[T int64 | uint64 | time.Duration](v *T, def T) {
 }
 
 // State is one sandbox with one policy in it. Not safe for concurrent use: all
-// its methods, and everything Lua, belong to one goroutine.
+// its methods, and everything Lua, belong to one goroutine at a time.
 type State struct {
 	cfg     Config
 	lua     *lua.LState
@@ -206,6 +206,19 @@ func (s *State) call(st *lua.LState, nret int) error {
 		return s.explain(err)
 	}
 	return nil
+}
+
+// Suspend puts the running call aside, for a module function that waits for
+// something: until it calls resume, others may call s. What it waits costs the
+// call nothing. The goroutine that suspended the call is the one to resume it;
+// whoever uses s from several sees to it that they take turns.
+func (s *State) Suspend() (resume func()) {
+	current, nested, resumeMeter := s.current, s.nested, s.meter.suspend()
+	s.current, s.nested = s.lua, 0
+	return func() {
+		resumeMeter()
+		s.current, s.nested = current, nested
+	}
 }
 
 // Where is the file and line of the Lua function at a level of the call stack,

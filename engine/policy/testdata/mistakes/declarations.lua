@@ -91,7 +91,38 @@ fw.protect { web } --! fw.protect: set "web" holds ports, and addresses are expe
 fw.watchdog { confirm = 60 } --! fw.watchdog: confirm: 60 has no unit: write "60s" for seconds
 fw.watchdog { fallback = "opne" } --! fw.watchdog is called twice, and a policy has one watchdog --! fw.watchdog: fallback: "opne" is not possible (did you mean "open"?): it is one of previous, open
 ---
-fw.watchdog { lease = "30s" } --! fw.watchdog: field "lease" is not available yet
+fw.watchdog { lease = "0s" } --! fw.watchdog: lease: "0s" is no time at all: it must be longer than 0
+---
+fw.watchdog { lease = "-30s" } --! fw.watchdog: lease: "-30s" is no time: write for example "60s", "10m", "12h" or "7d"
+---
+fw.watchdog { lease = 30 } --! fw.watchdog: lease: 30 has no unit: write "30s" for seconds
+---
+fw.watchdog { lease = "4s" } --! fw.watchdog: lease: a liveness lease of 4s is not possible: between 5s and 1h0m0s
+---
+fw.watchdog { lease = "100y" } --! fw.watchdog: lease: a liveness lease of 876000h0m0s is not possible: between 5s and 1h0m0s
+---
+fw.watchdog { lease = "99999y" } --! fw.watchdog: lease: "99999y" is no time: write for example "60s", "10m", "12h" or "7d"
+---
+fw.watchdog { lease = true } --! fw.watchdog: lease: a time such as "60s" is expected, not true
+---
+fw.watchdog { leash = "30s" } --! unknown field "leash" in fw.watchdog (did you mean "lease"?)
+---
+fw.watchdog {
+  lease = "30s",
+  check = fw.probe.tcp("192.0.2.1:443"), --! fw.probe.tcp waits, and so works in the check of fw.watchdog only: fw.watchdog { check = function() return fw.probe.tcp("192.0.2.1:443") end }
+}
+---
+fw.watchdog {
+  lease = "30s",
+  check = true, --! fw.watchdog: check: function() … end is expected, not true
+  drift = "haul", --! fw.watchdog: drift: "haul" is not possible (did you mean "heal"?): it is one of report, heal
+}
+---
+fw.watchdog { drift = true } --! fw.watchdog: drift: true is not possible: it is one of report, heal
+---
+fw.watchdog { lease = "30s", check = function() return fw.probe.tpc("192.0.2.1:443") end }
+fw.every("1m", function() fw.prob.tcp("192.0.2.1:443") end)
+fw.probe.tpc("192.0.2.1:443") --! unknown name fw.probe.tpc (did you mean "tcp"?)
 ---
 fw.on("closed", function(ev) end) --! fw.on(stream, function(ev) … end) is expected, and argument 1 is "closed"
 ---
