@@ -205,33 +205,8 @@ func named(name func(uint8) string) []string {
 }
 
 func readConnState(_ *ruleReader, v value, not bool) (ruleset.Field, error) {
-	if t, ok := v.LValue.(*lua.LTable); ok {
-		if set, _ := (table{LTable: t}).names(); len(set) > 0 {
-			return nil, connTable(set)
-		}
-	}
-	f := ruleset.ConnState{Not: not}
-	err := each(v, func(v value) error {
-		s, err := oneOf(v, "new", "established", "related", "invalid", "untracked")
-		if err == nil && !slices.Contains(f.States, s) {
-			f.States = append(f.States, s)
-		}
-		return err
-	})
-	if err == nil && len(f.States) == 0 {
-		err = errEmptyList
-	}
-	return f, err
-}
-
-// connTable answers ct = { mark = 1 }, which is not available yet.
-func connTable(fields []string) error {
-	for _, name := range fields {
-		if e := lookup(connFields(), name); e != nil {
-			return errors.New("its field " + quoted(name) + notYet(*e))
-		}
-	}
-	return fmt.Errorf("a state or a list of states is expected, for example ct = { \"established\", \"related\" }, and this table has a field %q", fields[0])
+	states, err := wordList(v, "new", "established", "related", "invalid", "untracked")
+	return ruleset.ConnState{Not: not, States: states}, err
 }
 
 func readLimit(over bool) fieldReader {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -74,6 +75,12 @@ func (l *loader) matcher(f ruleset.Field) matcher {
 		return func(p *packet.Packet) bool {
 			return p.HasFlags && (uint8(p.Flags)&f.Mask == f.Set) != f.Not
 		}
+	case ruleset.Number:
+		return matchNumber(f)
+	case ruleset.Masked:
+		return func(p *packet.Packet) bool { return (p.Mark&f.Mask == f.Value) != f.Not }
+	case ruleset.MAC:
+		return matchMAC(f)
 	case ruleset.Interface:
 		return matchInterface(f, l.env.InterfaceName)
 	}
@@ -160,6 +167,41 @@ func matchICMP(f ruleset.ICMP) matcher {
 		}
 		return v6[p.ICMPType] != f.Not
 	}
+}
+
+// matchNumber compares what a logged packet tells of itself.
+func matchNumber(f ruleset.Number) matcher {
+	in := func(n uint64) bool {
+		for _, r := range f.Ranges {
+			if r.From <= n && n <= r.To {
+				return !f.Not
+			}
+		}
+		return f.Not
+	}
+	switch f.Of {
+	case ruleset.Mark:
+		return func(p *packet.Packet) bool { return in(uint64(p.Mark)) }
+	case ruleset.UID:
+		return func(p *packet.Packet) bool { return p.HasOwner && in(uint64(p.UID)) }
+	case ruleset.GID:
+		return func(p *packet.Packet) bool { return p.HasOwner && in(uint64(p.GID)) }
+	case ruleset.TTL:
+		return func(p *packet.Packet) bool { return p.Src.IsValid() && in(uint64(p.TTL)) }
+	case ruleset.Length:
+		return func(p *packet.Packet) bool { return p.Length > 0 && in(uint64(p.Length)) }
+	}
+	return func(*packet.Packet) bool { return false } // the schema lets no other quantity in
+}
+
+func matchMAC(f ruleset.MAC) matcher {
+	var list [][6]byte
+	for _, s := range f.Addrs {
+		if a, err := net.ParseMAC(s); err == nil { // it has been parsed before
+			list = append(list, [6]byte(a))
+		}
+	}
+	return func(p *packet.Packet) bool { return p.HasMAC && slices.Contains(list, p.MAC) != f.Not }
 }
 
 func matchInterface(f ruleset.Interface, name func(uint32) string) matcher {

@@ -109,24 +109,28 @@ func packets(s, word string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// perSource reads what stands behind "per": src, src/24 for IPv4 prefixes or src/48 for IPv6 prefixes.
-func perSource(l *ruleset.Limit, s, word string) error {
+// perSource reads what stands behind "per".
+func perSource(l *ruleset.Limit, s, word string) (err error) {
+	l.PerSource = true
+	l.Bits4, l.Bits6, err = sourcePrefix(s, word)
+	return err
+}
+
+// sourcePrefix reads src, src/24 for IPv4 prefixes or src/48 for IPv6 prefixes.
+func sourcePrefix(s, word string) (bits4, bits6 int, err error) {
 	key, bits, masked := strings.Cut(word, "/")
 	if key != "src" {
-		return fmt.Errorf("%q: a limit is per src or for all packets together, not per %q", s, word)
+		return 0, 0, fmt.Errorf("%q: a limit is per src or for all packets together, not per %q", s, word)
 	}
-	l.PerSource, l.Bits6 = true, sourceBits6
 	if !masked {
-		return nil
+		return 0, sourceBits6, nil
 	}
 	n, err := strconv.ParseUint(bits, 10, 8)
 	switch {
 	case err != nil || n == 0 || n > 128:
-		return fmt.Errorf("%q: %q is no length of a prefix from 1 to 128", s, bits)
+		return 0, 0, fmt.Errorf("%q: %q is no length of a prefix from 1 to 128", s, bits)
 	case n <= 32:
-		l.Bits4 = int(n)
-	default:
-		l.Bits6 = int(n)
+		return int(n), sourceBits6, nil
 	}
-	return nil
+	return 0, int(n), nil
 }

@@ -13,6 +13,7 @@ import (
 type ruleReader struct {
 	*loader
 	t        table
+	what     string   // the table, for errors
 	accepted []string // other names that the table may hold
 	fields   []ruleset.Field
 	failed   bool // a mistake has been reported
@@ -95,6 +96,7 @@ func selectors(word string) []string {
 
 // readFields reads the named fields of the table, in the order of known.
 func (r *ruleReader) readFields(what string, known []ruleField) {
+	r.what = what
 	set, missing := r.t.names()
 	wanted := map[string]bool{}
 	for _, name := range set {
@@ -152,7 +154,7 @@ func (r *ruleReader) known(what, name string, known []ruleField) {
 	case f.later():
 		r.report(pos, "%s: field %q%s", what, plain, notYet(f.Entry))
 	case not && !f.negate:
-		other := map[string]string{"limit": "over", "over": "limit"}[plain]
+		other := map[string]string{"limit": "over", "over": "limit", "connlimit": `connlimit = "over …"`, "quota": `quota = "over …"`}[plain]
 		r.report(pos, "%s: %s cannot be negated: write %s", what, plain, other)
 	}
 }

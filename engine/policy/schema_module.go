@@ -2,6 +2,7 @@ package policy
 
 import (
 	"log/slog"
+	"slices"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -36,7 +37,7 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "fact", Doc: "what the policy can know of its host", Example: `fw.protect(fw.fact.addresses())`}, value: func(p *Policy) lua.LValue { return p.module("fw.fact", factMembers()) }},
 		{Entry: Entry{Name: "probe", Doc: "finds out, in the watchdog's check, whether something answers", Example: `fw.watchdog { lease = "30s", check = function() return fw.probe.ping("192.0.2.1") end }`}, value: func(p *Policy) lua.LValue { return p.module("fw.probe", probeMembers()) }},
 	}
-	return append(append(list, verdictMembers()...), laterMembers()...)
+	return slices.Concat(list, verdictMembers(), actionMembers(), laterMembers())
 }
 
 // verdictMembers are the verdicts that are values by themselves.
@@ -66,22 +67,10 @@ func verdictMembers() []member {
 func laterMembers() []member {
 	later := func(name, nft string) member { return member{Entry: Entry{Name: name, Instead: nft}} }
 	return []member{
-		later("mark", "meta mark set 1"),
-		later("ctmark", "ct mark set 1"),
-		later("dscp", "ip dscp set cs1"),
-		later("snat", "snat ip to 192.0.2.1"),
-		later("dnat", "dnat ip to 192.0.2.1:80"),
-		later("masquerade", "masquerade"),
-		later("redirect", "redirect to :8080"),
-		later("notrack", "notrack"),
-		later("mss", "tcp option maxseg size set rt mtu"),
-		later("queue", "queue num 1"),
 		later("vmap", "tcp dport vmap { 80 : accept, 81 : drop }"),
 		later("map", "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"),
-		later("synproxy", "synproxy mss 1460 wscale 7 timestamp sack-perm"),
-		later("tproxy", "tproxy ip to 127.0.0.1:50080"),
 		later("counter", "-"),
-		later("add", "-"), later("dup", "-"), later("flow", "-"), later("flowtable", "-"),
+		later("add", "-"), later("flow", "-"), later("flowtable", "-"),
 		later("quota", "quota over 10 mbytes"), later("helper", "-"), later("nft", "-"),
 		later("brake", "-"), later("remember", "-"), later("recall", "-"),
 		later("metric", "-"), later("notify", "-"),

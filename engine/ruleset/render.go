@@ -21,7 +21,7 @@ type Options struct {
 func (r *Ruleset) Render(o Options) *Script {
 	s := &Script{}
 	for _, f := range r.Families() {
-		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), options: o}
+		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), options: o, declared: map[string]bool{}}
 		w.render()
 	}
 	return s
@@ -70,8 +70,9 @@ type writer struct {
 	options Options
 
 	sets     map[string]*Set
-	objects  []string // limits and sets that rules turned out to need
-	branches Script   // chains that rules turned out to need
+	objects  []string // limits, quotas and sets that rules turned out to need
+	declared map[string]bool
+	branches Script // chains that rules turned out to need
 }
 
 func (w *writer) render() {

@@ -18,22 +18,39 @@ import (
 func (w *writer) rule(c *Chain, r *Rule, index int) {
 	matches := w.matches(r)
 	items, branch := r.divide()
-	limit := w.limit(c, r, index, len(matches) > 1)
+	meters := w.meters(c, r, index, len(matches) > 1)
 	verdict := ""
 	if len(branch) > 0 {
 		verdict = "jump " + w.branch(c, r, branch, index)
 	}
-	var conditions, statements []string
-	for _, i := range items {
-		if v, ok := i.(Verdict); ok {
-			verdict = v.String()
-			continue
+	for _, m := range matches {
+		conditions, statements, end := w.items(c, r, items, m.family)
+		for _, meter := range meters[m.family] {
+			parts := slices.Concat([]string{m.text}, conditions, []string{meter}, statements)
+			w.at(r.Pos, "\t\t%s", join(append(parts, "counter", end+verdict, "comment "+quote(r.Name))))
 		}
-		statement := w.statement(c, r, i)
+	}
+}
+
+// items renders a rule's items for the packets of a family: what stands before
+// its meters, what stands behind them, and how the rule ends.
+func (w *writer) items(c *Chain, r *Rule, items []Item, f family) (conditions, statements []string, end string) {
+	for _, i := range items {
+		switch i := i.(type) {
+		case Verdict:
+			end = i.String()
+			continue
+		case Action:
+			if i.ends {
+				end = i.statement(f)
+				continue
+			}
+		}
+		statement := w.statement(c, r, i, f)
 		_, isText := i.(Text)
 		if isText {
-			if before, end := divideText(statement); end != "" {
-				statement, verdict = before, end
+			if before, last := divideText(statement); last != "" {
+				statement, end = before, last
 			}
 		}
 		if isText && len(statements) == 0 {
@@ -42,12 +59,7 @@ func (w *writer) rule(c *Chain, r *Rule, index int) {
 			statements = append(statements, statement)
 		}
 	}
-	for _, m := range matches {
-		for _, l := range limit[m.family] {
-			parts := slices.Concat([]string{m.text}, conditions, []string{l}, statements)
-			w.at(r.Pos, "\t\t%s", join(append(parts, "counter", verdict, "comment "+quote(r.Name))))
-		}
-	}
+	return conditions, statements, end
 }
 
 // match is what a packet must be like for one kernel rule of a rule.
@@ -81,15 +93,19 @@ func (r *Rule) families() []family {
 	for _, f := range r.Fields {
 		split = split || f.split()
 	}
-	if !split {
-		return []family{anyFamily}
-	}
 	v4, v6 := true, true
 	for _, i := range r.Items {
-		if t, ok := i.(Text); ok {
-			a, b := t.families()
+		switch i := i.(type) {
+		case Text:
+			a, b := i.families()
 			v4, v6 = v4 && a, v6 && b
+		case Action:
+			split = split || i.split()
+			v4, v6 = v4 && i.v4 != "", v6 && i.v6 != ""
 		}
+	}
+	if !split {
+		return []family{anyFamily}
 	}
 	var out []family
 	if v4 {
@@ -154,11 +170,16 @@ func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
 			if i.Stream.Rate != nil {
 				rate = "limit " + i.Stream.Rate.String()
 			}
-			add(rate, w.statement(c, r, item))
+			add(rate, w.statement(c, r, item, anyFamily))
 		case Verdict:
 			add(i.String())
+		case Action:
+			add(i.statement(ipv4))
+			if i.split() {
+				add(i.statement(ipv6))
+			}
 		default:
-			add(w.statement(c, r, item))
+			add(w.statement(c, r, item, anyFamily))
 		}
 	}
 	if _, ok := items[len(items)-1].(Text); ok {
@@ -168,9 +189,11 @@ func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
 	return name
 }
 
-// statement renders an item that is not a verdict.
-func (w *writer) statement(c *Chain, r *Rule, item Item) string {
+// statement renders an item that is not a verdict, for the packets of a family.
+func (w *writer) statement(c *Chain, r *Rule, item Item, f family) string {
 	switch i := item.(type) {
+	case Action:
+		return i.statement(f)
 	case Text:
 		return i.resolve(w.sets)
 	case Log:
@@ -179,60 +202,6 @@ func (w *writer) statement(c *Chain, r *Rule, item Item) string {
 		return "log prefix " + quote(i.Prefix)
 	}
 	return ""
-}
-
-// limit renders the rule's limits, if it has any, for each family, as
-// alternatives. Kernel rules that share a limit share its object, so that
-// together they keep to it.
-func (w *writer) limit(c *Chain, r *Rule, index int, shared bool) map[family][]string {
-	out := map[family][]string{anyFamily: {""}, ipv4: {""}, ipv6: {""}}
-	for n, field := range r.Fields {
-		l, ok := field.(Limit)
-		if !ok {
-			continue
-		}
-		rate := l.Rate.String()
-		if l.Over {
-			rate = l.Rate.over()
-		}
-		name := fmt.Sprintf("%s.%d", derived("limit", c, r, index), n)
-		alternatives := []string{"limit " + rate}
-		if shared && !l.PerSource {
-			w.objects = append(w.objects, fmt.Sprintf("limit %s { %s; }", name, rate))
-			alternatives = []string{"limit name " + quote(name)}
-		}
-		for _, f := range [...]family{anyFamily, ipv4, ipv6} {
-			if l.PerSource && f == anyFamily {
-				continue
-			}
-			if l.PerSource {
-				alternatives = w.sourceLimit(name+"."+f.digit(), l, f, rate)
-			}
-			out[f] = product(out[f], alternatives)
-		}
-	}
-	return out
-}
-
-// sourceLimit renders a limit per source address and declares the set that holds
-// its state. A flood of forged sources can fill that set. A source that does not
-// fit in any more has exceeded nothing: it keeps to the limit, or else a flood
-// would shut out everybody who is new.
-func (w *writer) sourceLimit(name string, l Limit, f family, rate string) []string {
-	key, typ, bits := f.ip()+" saddr", "ipv4_addr", l.Bits4
-	if f == ipv6 {
-		typ, bits = "ipv6_addr", l.Bits6
-	}
-	if mask := netmask(f, bits); mask != "" {
-		key += " & " + mask
-	}
-	w.objects = append(w.objects, fmt.Sprintf("set %s { type %s; size %d; flags dynamic,timeout; timeout %s; }",
-		name, typ, dynamicSize, milliseconds(sourceTimeout)))
-	known := fmt.Sprintf("update @%s { %s limit %s }", name, key, rate)
-	if l.Over {
-		return []string{known}
-	}
-	return []string{known, fmt.Sprintf("%s != @%s", key, name)}
 }
 
 // product joins each head with each tail.

@@ -141,6 +141,8 @@ func (v *validator) rule(c *Chain, r *Rule) {
 			}
 		case Syslog:
 			v.prefix(r, it.Prefix)
+		case Action:
+			v.action(c, r, it, i == len(r.Items)-1)
 		case Text:
 			v.text(r, it, i == len(r.Items)-1)
 		}
@@ -206,6 +208,33 @@ func (v *validator) verdict(c *Chain, r *Rule, it Verdict, last bool) {
 	case it.To.family() != c.family():
 		v.errorf(r.Pos, "rule %q: %s to chain %q is not possible from a %s chain: that one is in family %s", r.Name, it.Kind, it.To.Name, c.family(), it.To.family())
 	}
+}
+
+func (v *validator) action(c *Chain, r *Rule, a Action, last bool) {
+	if a.ends && !last {
+		v.errorf(r.Pos, "rule %q goes on after %s, which ends it: put it last", r.Name, a.Name)
+	}
+	if c.Base() && a.nat != "" && (c.Type != "nat" || !slices.Contains(strings.Fields(a.nat), c.Hook)) {
+		v.errorf(r.Pos, "rule %q: %s works only in a chain of type \"nat\" with hook %s, and chain %q is of type %q with hook %q",
+			r.Name, a.Name, strings.ReplaceAll(a.nat, " ", " or "), c.Name, c.Type, c.Hook)
+	}
+	if a.ports && !r.hasPorts() {
+		v.errorf(r.Pos, "rule %q: %s with a port needs a protocol that has ports: add tcp = true or udp = true, or the ports themselves", r.Name, a.Name)
+	}
+}
+
+// hasPorts reports whether only packets with ports can match, as far as is
+// known: nft text may say so too.
+func (r *Rule) hasPorts() bool {
+	for _, f := range r.Fields {
+		switch f := f.(type) {
+		case Ports:
+			return true
+		case Protocols:
+			return !f.Not
+		}
+	}
+	return r.has(func(i Item) bool { _, ok := i.(Text); return ok })
 }
 
 func (v *validator) prefix(r *Rule, prefix string) {

@@ -6,7 +6,7 @@ fw.fact.hostnam() --! unknown name fw.fact.hostnam (did you mean "hostname"?)
 ---
 fw.map "x" --! fw.map is not available yet: write it as nft text, for example "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"
 ---
-input { "a", fw.masquerade() } --! fw.masquerade is not available yet: write it as nft text, for example "masquerade"
+input { "a", fw.masquerade() } --! rule "a": fw.masquerade works only in a chain of type "nat" with hook postrouting, and chain "input" is of type "filter" with hook "input"
 ---
 fw.remember("x", 1, "1h") --! fw.remember is not available yet
 ---

@@ -48,12 +48,5 @@ input { "twice", tcp = 1, accept }
 input { "twice", tcp = 2, accept } --! rule "twice" stands twice in chain "input", first at policy.lua:6: a rule's name is its identity in metrics and counters
 input { "say \"hi\"", tcp = 3, accept } --! rule name "say \"hi\"" holds '"', which a kernel comment cannot
 ---
-input { "mark", mark = 1, accept } --! rule "mark": field "mark" is not available yet: write it as nft text, for example "meta mark 1"
-input { "uid", uid = "root", accept } --! rule "uid": field "uid" is not available yet: write it as nft text, for example "meta skuid 1000"
-input { "mac", not_mac = "00:00:5e:00:53:01", drop } --! rule "mac": field "mac" is not available yet: write it as nft text, for example "ether saddr 00:00:5e:00:53:01"
-input { "time", time = "09:00-17:00", accept } --! rule "time": field "time" is not available yet: write it as nft text, for example "meta hour \"09:00\"-\"17:00\""
-input { "count", connlimit = "20 per src", drop } --! rule "count": field "connlimit" is not available yet: write it as nft text, for example "ct count over 20"
-input { "ct", ct = { mark = 1 }, accept } --! rule "ct": ct: its field "mark" is not available yet: write it as nft text, for example "ct mark 1"
-input { "ct state", ct = { state = "new" }, accept } --! rule "ct state": ct: a state or a list of states is expected, for example ct = { "established", "related" }, and this table has a field "state"
 input { "not limit", not_limit = "10/s", drop } --! rule "not limit": limit cannot be negated: write over
 input { "not over", not_over = "10/s", accept } --! rule "not over": over cannot be negated: write limit
