@@ -146,16 +146,15 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 // adopt puts the confirmed generation in force if the kernel holds none, and
 // runs the policy of whatever is in force.
 func (d *Daemon) adopt(ctx context.Context) error {
-	g, err := d.generations.Restore(ctx)
-	switch {
-	case err == nil:
-		d.log.Info("generation in force", "generation", g.Number, "policy", g.Policy)
-	case errors.Is(err, generation.ErrNoStore):
+	r, err := d.restore(ctx)
+	if errors.Is(err, generation.ErrNoStore) {
 		d.log.Info("no generation was confirmed yet: everything passes until a policy is applied")
-	default:
-		return err
+		err = nil
 	}
-	return d.sync(ctx)
+	if r.Generation != nil {
+		d.log.Info("generation in force", "generation", r.Generation.Number, "policy", r.Generation.Policy)
+	}
+	return errors.Join(err, d.sync(ctx))
 }
 
 // follow keeps the daemon in step with the kernel.

@@ -267,16 +267,8 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 	case out.State != control.Trying && s.InForce() != nil:
 		out.State = control.Filtering
 	}
+	out.Note = notes(out.Note, f.generations.Problems())
 	return out, nil
-}
-
-// Restore puts the generation that was confirmed last in force again.
-func (f *Firewall) Restore(ctx context.Context) (control.Generation, error) {
-	g, err := f.generations.Restore(ctx)
-	if err != nil {
-		return control.Generation{}, explain(err)
-	}
-	return *describe(&g), nil
 }
 
 // Reset implements control.Service: it takes everything of ours out of the

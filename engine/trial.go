@@ -136,7 +136,11 @@ func (d *Daemon) runPolicyOf(ctx context.Context, g *generation.Generation) erro
 
 // loadStored runs the policy of a generation as it was when it was applied.
 func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
-	p, err := policy.Load(d.generations.Files(g.Number), g.Policy, environment(d.log, actions{d.bans}, d.links.name))
+	files, err := d.generations.Files(g.Number)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Load(bundle(files), g.Policy, environment(d.log, actions{d.bans}, d.links.name))
 	if err != nil {
 		return nil, err
 	}

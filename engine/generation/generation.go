@@ -133,5 +133,5 @@ var (
 	ErrEnded   = errors.New("it is no longer on trial: it was rolled back, or another one has taken its place")
 	ErrBusy    = errors.New("another moonlatch process is changing the firewall")
 	ErrNoStore = errors.New("no generation was ever confirmed here")
-	ErrDamaged = errors.New("the stored generation is damaged")
+	ErrDamaged = errors.New("damaged")
 )

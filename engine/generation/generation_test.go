@@ -3,9 +3,7 @@ package generation
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -198,40 +196,6 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestRestore brings the confirmed generation back after a reboot, and only it.
-func TestRestore(t *testing.T) {
-	s := newServer(t)
-	restore := func() (g Generation, err error) {
-		s.in(func() error { g, err = s.m.Restore(t.Context()); return nil })
-		return g, err
-	}
-	if _, err := restore(); !errors.Is(err, ErrNoStore) {
-		t.Errorf("restore of nothing: %v, want ErrNoStore", err)
-	}
-	s.mustApply(long, FallbackPrevious, 22)
-	s.mustConfirm()
-	s.mustApply(long, FallbackPrevious, 80)
-	s.reboot()
-	s.expect("rebooted", true, true)
-	if g, err := restore(); err != nil || g.Number != 1 || g.By != "test" {
-		t.Fatalf("restored %+v, %v; want generation 1", g, err)
-	}
-	s.expect("restored", true, false)
-	files := s.m.Files(1)
-	if b, err := fs.ReadFile(files, "lists/drop.txt"); err != nil || string(b) != "192.0.2.9\n" {
-		t.Errorf("stored file: %q, %v", b, err)
-	}
-	s.reboot()
-	path := filepath.Join(s.dir, "generations", "1", "ruleset.nft")
-	must(t, os.WriteFile(path, []byte("table inet moonlatch_1 { }\n"), 0o600))
-	if _, err := restore(); !errors.Is(err, ErrDamaged) {
-		t.Errorf("restore of a damaged generation: %v, want ErrDamaged", err)
-	}
-	if l := s.list(); l != "" {
-		t.Errorf("something was loaded:\n%s", l)
-	}
-}
-
 // reboot forgets the kernel's tables and opens a new Manager.
 func (s *server) reboot() {
 	s.in(func() error { return s.nft.Run(context.Background(), []byte("flush ruleset\n")) })
@@ -250,9 +214,9 @@ func TestConfirmedButNotStored(t *testing.T) {
 	s.mustConfirm()
 	for _, finish := range []func() (Generation, error){
 		s.confirm,
-		func() (g Generation, err error) {
-			s.in(func() error { g, err = s.m.Restore(t.Context()); return nil })
-			return g, err
+		func() (Generation, error) {
+			r, err := s.restore()
+			return *r.Generation, err
 		},
 	} {
 		must(t, os.WriteFile(s.m.store.confirmedPath(), old, 0o600))

@@ -138,6 +138,11 @@ func (s *server) rollback() (err error) {
 	return err
 }
 
+func (s *server) restore() (r Restored, err error) {
+	s.in(func() error { r, err = s.m.Restore(s.t.Context()); return nil })
+	return r, err
+}
+
 func (s *server) state() State {
 	s.t.Helper()
 	var state State

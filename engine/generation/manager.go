@@ -2,7 +2,6 @@ package generation
 
 import (
 	"context"
-	"io/fs"
 
 	"moonlatch/engine/nft"
 )
@@ -71,13 +70,16 @@ func (m *Manager) Stored() (Generation, error) {
 	if err != nil {
 		return Generation{}, err
 	}
-	r, err := m.store.load(c.Number)
+	r, err := m.store.loadConfirmed(c)
 	return r.Generation, err
 }
 
-// Files returns a generation's policy as it was when it was applied: a folder
-// that can be loaded again.
-func (m *Manager) Files(n uint64) fs.FS { return m.store.files(n) }
+// Files returns every file of a generation's policy, as it was when it was applied, by name.
+func (m *Manager) Files(n uint64) (map[string][]byte, error) { return m.store.policy(n) }
+
+// Problems returns what kept the last boot from restoring the generation that was
+// confirmed last, the newest first, until another one is confirmed.
+func (m *Manager) Problems() []Problem { return m.store.problems() }
 
 // locked runs fn while no other process changes the firewall.
 func (m *Manager) locked(ctx context.Context, fn func(*change) error) error {
@@ -94,15 +96,18 @@ func (m *Manager) locked(ctx context.Context, fn func(*change) error) error {
 }
 
 // next is the number of the next generation: above every one that the kernel or
-// the disk knows.
+// the disk knows, also where damage has taken all but its number.
 func (c *change) next() (uint64, error) {
 	stored, err := c.store.numbers()
 	if err != nil {
 		return 0, err
 	}
-	n := uint64(0)
+	n, err := c.store.newestConfirmed()
+	if err != nil {
+		return 0, err
+	}
 	if len(stored) > 0 {
-		n = stored[len(stored)-1]
+		n = max(n, stored[len(stored)-1])
 	}
 	for _, h := range append([]*held{c.confirmed, c.trial}, c.stale...) {
 		if h != nil {

@@ -4,109 +4,109 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"moonlatch/engine/ruleset"
 )
 
+// Restored tells what came of a Restore.
+type Restored struct {
+	Generation *Generation // what is current now, nil when nothing is: then everything passes
+	// Problems tells what kept generations that were confirmed later from being
+	// restored, the newest first. It is empty when all went well.
+	Problems []Problem
+}
+
 // Restore puts the generation that was confirmed last in force, from its stored
-// text: no policy is run. Where the kernel holds a generation already, that one
+// text: no policy is run. Where that cannot be, because the store is damaged or the
+// kernel refuses it, it is the one confirmed before, and so on; where there is none,
+// nothing is in force. Where the kernel holds a generation already, that one
 // stays and nothing is done. A generation in the kernel that the store does not
 // know as confirmed (a process died between the two) is written down now.
-func (m *Manager) Restore(ctx context.Context) (Generation, error) {
-	var g Generation
+// It is ErrNoStore where none was ever confirmed.
+func (m *Manager) Restore(ctx context.Context) (Restored, error) {
+	var out Restored
 	err := m.locked(ctx, func(c *change) (err error) {
-		if c.confirmed != nil {
-			g, err = *c.describe(c.confirmed), c.recordConfirmed()
+		switch {
+		case c.confirmed != nil:
+			out.Generation = c.describe(c.confirmed)
+			return c.recordConfirmed()
+		case c.trial != nil && !c.trial.expired():
+			out.Generation = c.describe(c.trial) // it was applied with nothing in force, which is what follows it
+			return nil
+		}
+		if out, err = c.restore(ctx); err != nil {
 			return err
 		}
-		g, err = c.restore(ctx)
-		return err
+		// What cannot be written down was logged, and is only not told again later.
+		_ = c.store.setProblems(out.Problems)
+		return nil
 	})
-	return g, err
+	return out, err
 }
 
-func (c *change) restore(ctx context.Context) (Generation, error) {
+// restore tries what was confirmed, the newest first.
+func (c *change) restore(ctx context.Context) (Restored, error) {
+	var out Restored
 	last, err := c.store.confirmed()
+	switch {
+	case errors.Is(err, ErrNoStore):
+		return out, err
+	case err != nil:
+		out.Problems = append(out.Problems, Problem{Why: err.Error()})
+	case c.try(ctx, last, &out):
+		return out, nil
+	}
+	marked, err := c.store.marked()
 	if err != nil {
-		return Generation{}, err
+		return out, err
 	}
-	r, err := c.store.load(last.Number)
-	if err != nil {
-		return Generation{}, err
-	}
-	if r.SHA256 != last.SHA256 {
-		return Generation{}, fmt.Errorf("generation %d: %w: it is not the one that was confirmed", r.Number, ErrDamaged)
-	}
-	if c.trial != nil && !c.trial.expired() {
-		return r.Generation, nil // it was applied with nothing in force, which is what follows it
-	}
-	if err := c.reload(ctx, r); err != nil {
-		return Generation{}, fmt.Errorf("restore generation %d: %w", r.Number, err)
-	}
-	return r.Generation, nil
-}
-
-// reload loads a stored generation, which lets everything through as long as it
-// has an empty lease, and then takes the lease away: it is in force from one
-// transaction on, its large sets filled.
-func (c *change) reload(ctx context.Context, r record) error {
-	s := &ruleset.Script{}
-	for _, old := range append(c.stale, c.trial) {
-		if old == nil {
+	for _, n := range marked {
+		if last.Number != 0 && n >= last.Number {
 			continue
 		}
-		for _, t := range old.tables {
-			s.Line("delete table %s %s", t.Family, t.Name)
+		var own confirmation
+		if err := readSealed(c.store.markPath(n), &own); err != nil {
+			out.Problems = append(out.Problems, Problem{n, err.Error()})
+			continue
+		}
+		if c.try(ctx, own, &out) {
+			break
 		}
 	}
-	if err := c.nft.Run(ctx, append([]byte(s.String()), r.text...), c.lock); err != nil {
-		return err
-	}
-	if err := c.fill(r.Number, r.fills); err != nil {
-		return err
-	}
-	now, err := readKernel(c.nft)
-	if err != nil {
-		return err
-	}
-	if now.trial == nil || now.trial.number != r.Number {
-		return errors.New("its tables are gone already: somebody else changes them")
-	}
-	tx := c.nft.Begin()
-	for _, t := range now.trial.tables {
-		if err := deleteGate(c.nft, tx, t, ruleset.Lease, ruleset.LeaseComment); err != nil {
-			return err
-		}
-		if lease := now.trial.alive.Lease; lease > 0 {
-			tx.AddKeys(t, ruleset.Alive, lease, gateKeys(t)...)
-		}
-	}
-	return tx.Commit()
+	return out, nil
 }
 
-// recordConfirmed makes the store agree with the kernel.
-func (c *change) recordConfirmed() error {
-	last, err := c.store.confirmed()
-	if err == nil && last.Number == c.confirmed.number {
-		return nil
+// try restores one generation, or notes why it cannot be.
+func (c *change) try(ctx context.Context, which confirmation, out *Restored) bool {
+	r, err := c.store.loadConfirmed(which)
+	if err == nil {
+		if err = c.rebuild(ctx, plan{confirmed: &r}); err != nil {
+			err = fmt.Errorf("generation %d: the kernel did not take it: %w", which.Number, err)
+		}
 	}
-	if err != nil && !errors.Is(err, ErrNoStore) && !errors.Is(err, ErrDamaged) {
+	if err != nil {
+		out.Problems = append(out.Problems, Problem{which.Number, err.Error()})
+		return false
+	}
+	out.Generation = &r.Generation
+	return true
+}
+
+// recordConfirmed makes the store agree with the kernel, unless the kernel's is one
+// that a boot put in the place of a damaged one.
+func (c *change) recordConfirmed() error {
+	newest, err := c.store.newestConfirmed()
+	if err != nil || c.confirmed.number < newest {
 		return err
 	}
 	r, err := c.store.load(c.confirmed.number)
 	if err != nil {
 		return err
 	}
-	if err := c.store.prepare(confirmation{Number: r.Number, SHA256: r.SHA256}); err != nil {
+	now := confirmation{r.Number, r.sum}
+	if last, err := c.store.confirmed(); err == nil && last == now && c.store.marks(now) {
+		return nil
+	}
+	if err := c.store.prepare(now); err != nil {
 		return fmt.Errorf("write down generation %d as confirmed: %w", r.Number, err)
 	}
-	return c.store.commit()
-}
-
-// files is a stored generation's copy of its policy.
-func (s *store) files(n uint64) fs.FS {
-	return os.DirFS(filepath.Join(s.generation(n), "files"))
+	return c.store.commit(r.Number)
 }

@@ -43,7 +43,7 @@ func (c *change) confirmAgain(g *Generation) error {
 	if c.confirmed == nil {
 		return ErrNoTrial
 	}
-	if last, err := c.store.confirmed(); err == nil && last.Number == c.confirmed.number {
+	if last, err := c.store.confirmed(); err == nil && last.Number >= c.confirmed.number {
 		return ErrNoTrial
 	}
 	*g = *c.describe(c.confirmed)
@@ -55,17 +55,17 @@ func (c *change) confirm() error {
 	if err != nil {
 		return fmt.Errorf("confirm: %w; nothing was changed", err)
 	}
-	if err := c.store.prepare(confirmation{Number: r.Number, SHA256: r.SHA256}); err != nil {
+	if err := c.store.prepare(confirmation{r.Number, r.sum}); err != nil {
 		return fmt.Errorf("confirm: %w; nothing was changed", err)
 	}
 	if err := c.endLease(); err != nil {
 		return c.unconfirmed(fmt.Errorf("confirm: %w", err))
 	}
-	if err := c.store.commit(); err != nil {
+	if err := c.store.commit(r.Number); err != nil {
 		return fmt.Errorf("generation %d is confirmed and in force, but the next boot would not restore it: %w; make room and run moonlatch confirm again", r.Number, err)
 	}
 	// What cannot be removed now is removed by a later confirm: it is no reason to call this one failed.
-	_ = c.store.prune(r.Number)
+	_ = errors.Join(c.store.prune(r.Number), c.store.setProblems(nil))
 	return nil
 }
 

@@ -3,7 +3,6 @@ package generation
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,13 +18,16 @@ import (
 //
 //	lock                          held while a process changes the firewall
 //	confirmed                     which generation the next boot restores
-//	generations/N/record.json     the Generation, and the checksum of ruleset.nft
+//	problems                      what kept the last boot from restoring that one
+//	generations/N/record.json     the Generation, and the checksums of what follows
+//	generations/N/confirmed       a copy of the other one, in those ever confirmed
 //	generations/N/ruleset.nft     its tables, with an empty lease
 //	generations/N/sets/FAMILY/…   the content of its large sets, one prefix a line
 //	generations/N/files/…         every file the policy read, to run it again
 //
 // A generation's folder appears by one rename when it is complete, and
 // "confirmed" is replaced by one rename, so a crash leaves either the old or the new.
+// Every file that is trusted bears a checksum, or another one bears it.
 type store struct{ dir string }
 
 // kept is how many generations stay on disk besides those in use.
@@ -36,6 +38,8 @@ type record struct {
 	Generation
 	SHA256 string            `json:"sha256"`         // of ruleset.nft
 	Sets   map[string]string `json:"sets,omitempty"` // the checksum of each file in sets
+	Files  map[string]string `json:"files"`          // and of each in files
+	sum    string            // of record.json
 	text   string
 	fills  []ruleset.Fill
 	files  map[string][]byte
@@ -81,7 +85,7 @@ func (s *store) save(r record) error {
 	}
 	defer os.RemoveAll(tmp)
 	all := map[string][]byte{"ruleset.nft": []byte(r.text)}
-	r.SHA256, r.Sets = checksum(all["ruleset.nft"]), map[string]string{}
+	r.SHA256, r.Sets, r.Files = checksum(all["ruleset.nft"]), map[string]string{}, map[string]string{}
 	for _, f := range r.fills {
 		name := setFile(f)
 		all[name] = writeFill(f)
@@ -92,8 +96,9 @@ func (s *store) save(r record) error {
 			return fmt.Errorf("store generation %d: %q is no path below the policy's folder", r.Number, name)
 		}
 		all[filepath.Join("files", name)] = content
+		r.Files[name] = checksum(content)
 	}
-	if all["record.json"], err = json.MarshalIndent(r, "", "  "); err != nil {
+	if all["record.json"], err = seal(r); err != nil {
 		return fmt.Errorf("store generation %d: %w", r.Number, err)
 	}
 	for name, content := range all {
@@ -117,13 +122,18 @@ func (s *store) save(r record) error {
 // describe reads what is recorded of a generation, without its ruleset.
 func (s *store) describe(n uint64) (record, error) {
 	var r record
-	meta, err := os.ReadFile(filepath.Join(s.generation(n), "record.json"))
+	path := filepath.Join(s.generation(n), "record.json")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = unseal(b, &r)
+	}
+	if err == nil && r.Number != n {
+		err = fmt.Errorf("%w: it is the record of generation %d", ErrDamaged, r.Number)
+	}
 	if err != nil {
-		return r, fmt.Errorf("generation %d: %w", n, err)
+		return record{}, fmt.Errorf("generation %d: %s: %w", n, path, err)
 	}
-	if err := json.Unmarshal(meta, &r); err != nil {
-		return r, fmt.Errorf("generation %d: %w: record.json: %w", n, ErrDamaged, err)
-	}
+	r.sum = checksum(b)
 	return r, nil
 }
 
@@ -133,21 +143,15 @@ func (s *store) load(n uint64) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	text, err := os.ReadFile(filepath.Join(s.generation(n), "ruleset.nft"))
+	text, err := s.read(n, "ruleset.nft", r.SHA256)
 	if err != nil {
-		return r, fmt.Errorf("generation %d: %w", n, err)
+		return r, err
 	}
 	r.text = string(text)
-	if r.Number != n || checksum(text) != r.SHA256 {
-		return r, fmt.Errorf("generation %d: %w: the checksum of ruleset.nft is not the one recorded", n, ErrDamaged)
-	}
 	for name, sum := range r.Sets {
-		content, err := os.ReadFile(filepath.Join(s.generation(n), name))
+		content, err := s.read(n, name, sum)
 		if err != nil {
-			return r, fmt.Errorf("generation %d: %w", n, err)
-		}
-		if checksum(content) != sum {
-			return r, fmt.Errorf("generation %d: %w: the checksum of %s is not the one recorded", n, ErrDamaged, name)
+			return r, err
 		}
 		f, err := readFill(name, content)
 		if err != nil {
@@ -156,6 +160,43 @@ func (s *store) load(n uint64) (record, error) {
 		r.fills = append(r.fills, f)
 	}
 	return r, nil
+}
+
+// loadConfirmed is load for the generation that was confirmed.
+func (s *store) loadConfirmed(c confirmation) (record, error) {
+	r, err := s.load(c.Number)
+	if err == nil && r.sum != c.SHA256 {
+		err = fmt.Errorf("generation %d: %s: %w: it is not the one that was confirmed", c.Number, s.generation(c.Number), ErrDamaged)
+	}
+	return r, err
+}
+
+// read reads a file of a generation that has the given checksum.
+func (s *store) read(n uint64, name, sum string) ([]byte, error) {
+	path := filepath.Join(s.generation(n), name)
+	content, err := os.ReadFile(path)
+	if err == nil && checksum(content) != sum {
+		err = fmt.Errorf("%s: %w: its checksum is not the one recorded", path, ErrDamaged)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("generation %d: %w", n, err)
+	}
+	return content, nil
+}
+
+// policy reads a generation's copy of its policy.
+func (s *store) policy(n uint64) (map[string][]byte, error) {
+	r, err := s.describe(n)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for name, sum := range r.Files {
+		if files[name], err = s.read(n, filepath.Join("files", name), sum); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // remove forgets a generation. Its folder disappears by one rename, so that a
@@ -188,7 +229,7 @@ func (s *store) sweep() error {
 	return errors.Join(errs...)
 }
 
-// prune removes old generations, but none of those in use.
+// prune removes old generations, but none of those in use nor of the last ones confirmed.
 func (s *store) prune(inUse ...uint64) error {
 	if err := s.sweep(); err != nil {
 		return err
@@ -197,6 +238,11 @@ func (s *store) prune(inUse ...uint64) error {
 	if err != nil {
 		return err
 	}
+	marked, err := s.marked()
+	if err != nil {
+		return err
+	}
+	inUse = append(inUse, marked[:min(len(marked), keptConfirmed)]...)
 	var errs []error
 	for _, n := range all[:max(0, len(all)-kept)] {
 		if !slices.Contains(inUse, n) {
@@ -204,48 +250,6 @@ func (s *store) prune(inUse ...uint64) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// confirmation is the content of the file "confirmed".
-type confirmation struct {
-	Number uint64 `json:"generation"`
-	SHA256 string `json:"sha256"` // of its ruleset.nft
-}
-
-func (s *store) confirmedPath() string { return filepath.Join(s.dir, "confirmed") }
-
-// confirmed returns which generation was confirmed last, or ErrNoStore.
-func (s *store) confirmed() (confirmation, error) {
-	var c confirmation
-	b, err := os.ReadFile(s.confirmedPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, ErrNoStore
-	}
-	if err != nil {
-		return c, fmt.Errorf("read which generation is confirmed: %w", err)
-	}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return c, fmt.Errorf("%w: %s: %w", ErrDamaged, s.confirmedPath(), err)
-	}
-	return c, nil
-}
-
-// prepare writes the confirmation of a generation beside the one in use, so
-// that a full disk is found before the kernel is changed.
-func (s *store) prepare(c confirmation) error {
-	b, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	return writeSync(s.confirmedPath()+".new", b)
-}
-
-// commit makes the prepared confirmation the one in use.
-func (s *store) commit() error {
-	if err := os.Rename(s.confirmedPath()+".new", s.confirmedPath()); err != nil {
-		return err
-	}
-	return syncDir(s.dir)
 }
 
 func writeSync(path string, b []byte) error {
