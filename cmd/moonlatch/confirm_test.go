@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -179,12 +181,12 @@ func TestSessionAgeSurvivesClockJumps(t *testing.T) {
 		}
 		b, err := os.ReadFile(record)
 		must(t, err)
-		var doc map[string]any
+		var doc struct{ Body map[string]any }
 		must(t, json.Unmarshal(b, &doc))
-		doc["applied"] = time.Now().Add(jump)
-		b, err = json.Marshal(doc)
+		doc.Body["applied"] = time.Now().Add(jump)
+		b, err = json.Marshal(doc.Body)
 		must(t, err)
-		must(t, os.WriteFile(record, b, 0o600))
+		must(t, os.WriteFile(record, fmt.Appendf(nil, "{\"sha256\":\"%x\",\"body\":%s}\n", sha256.Sum256(b), b), 0o600))
 		if _, code := mine.run("moonlatch confirm --new-session"); code != exitFailure {
 			t.Errorf("after a jump of %s the old session passes for a new one", -jump)
 		}
