@@ -126,7 +126,7 @@ func (d *Detector) add(slot int, now int64, p *packet.Packet) int64 {
 	case DistinctDport:
 		x = d.distinct.port(p.Dport)
 	case DistinctDst:
-		x = d.distinct.address(p.Dst.As16())
+		x = d.distinct.address(newAddress(p.Dst))
 	case DistinctSrc:
 		x = d.distinct.address(d.senders.of(p.Src))
 	}

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"bytes"
-	"hash/maphash"
 	"unsafe"
 )
 
@@ -13,7 +12,7 @@ import (
 type distinct struct {
 	room   int // entries that a slot has room for
 	within int64
-	seed   maphash.Seed // so that nobody can make all tags the same
+	seed   seed
 	links  []link
 	tags   []byte    // of each entry, two bytes of its hash; for each slot first the one of each, then the other
 	values []address // nil where a link's short says it all
@@ -43,7 +42,7 @@ func distinctBytes(depth int, addresses bool) int {
 }
 
 func newDistinct(track int, s Spec) *distinct {
-	w := &distinct{room: s.depth(), within: int64(s.Within), seed: maphash.MakeSeed()}
+	w := &distinct{room: s.depth(), within: int64(s.Within), seed: newSeed()}
 	w.links = make([]link, track*w.room)
 	w.tags = make([]byte, track*w.room*2)
 	if s.Count.addresses() {
@@ -53,11 +52,11 @@ func newDistinct(track int, s Spec) *distinct {
 }
 
 func (w *distinct) port(p uint16) thing {
-	return thing{short: uint32(p), tag: tag(maphash.Bytes(w.seed, []byte{byte(p >> 8), byte(p)}))}
+	return thing{short: uint32(p), tag: tag(w.seed.hash(address{lo: uint64(p)}))}
 }
 
 func (w *distinct) address(a address) thing {
-	hash := maphash.Bytes(w.seed, a[:])
+	hash := w.seed.hash(a)
 	return thing{value: a, short: uint32(hash >> 32), tag: tag(hash)}
 }
 

@@ -140,7 +140,7 @@ func TestEvictionOrder(t *testing.T) {
 			tab := newTable(ways, within, false)
 			win := newSums(ways, Spec{Count: Events, Over: 10, Within: within})
 			for i := range ways {
-				slot, was := tab.claim(0, &key{one: address{byte(i + 1)}}, now)
+				slot, was := tab.claim(0, &key{one: address{lo: uint64(i + 1)}}, now)
 				if was != slotFree || slot != i {
 					t.Fatalf("claim %d = slot %d, state %d, want a free one", i, slot, was)
 				}
@@ -150,7 +150,7 @@ func TestEvictionOrder(t *testing.T) {
 					win.add(&tab.heads[slot], slot, at, 1)
 				}
 			}
-			slot, was := tab.claim(0, &key{one: address{99}}, now)
+			slot, was := tab.claim(0, &key{one: address{lo: 99}}, now)
 			if slot != tt.victim || (was == slotLive) != tt.live {
 				t.Errorf("gave up slot %d, state %d; want slot %d, live %t", slot, was, tt.victim, tt.live)
 			}

@@ -101,7 +101,7 @@ func (d *Detector) show(h *Hit, slot int, p *packet.Packet) {
 		return
 	case d.spec.Count.addresses():
 		d.distinct.latest(&d.table.heads[slot], slot, maxEvidence, func(i int, _ link) {
-			h.Addrs = append(h.Addrs, netip.AddrFrom16(d.distinct.values[i]).Unmap())
+			h.Addrs = append(h.Addrs, d.distinct.values[i].addr())
 		})
 		slices.SortFunc(h.Addrs, netip.Addr.Compare)
 	}

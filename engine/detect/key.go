@@ -104,25 +104,42 @@ func parseBits(s string) (bits4, bits6 int, err error) {
 	return 0, n, nil
 }
 
-// address is an IP address; an IPv4 one in its IPv6-mapped form.
-type address [16]byte
+// address is an IP address, an IPv4 one in its IPv6-mapped form, as two numbers for
+// the sake of hash.
+type address struct{ hi, lo uint64 }
+
+func newAddress(a netip.Addr) address {
+	if a.Is4() {
+		b := a.As4()
+		return address{lo: 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := a.As16()
+	return address{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
+
+func (a address) addr() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.lo)
+	return netip.AddrFrom16(b).Unmap()
+}
 
 // key is a Key's value. What the Key does not have is zero.
 type key struct{ one, two address }
 
 // sources says how much of a source's address tells it from others.
-type sources struct{ mask4, mask6 [2]uint64 }
+type sources struct{ mask4, mask6 address }
 
 func newSources(bits4, bits6 int) sources {
 	return sources{mask4: mask(96 + bits4), mask6: mask(bits6)}
 }
 
 // mask has the first n of 128 bits set.
-func mask(n int) [2]uint64 {
+func mask(n int) address {
 	if n <= 64 {
-		return [2]uint64{^uint64(0) << (64 - n), 0}
+		return address{hi: ^uint64(0) << (64 - n)}
 	}
-	return [2]uint64{^uint64(0), ^uint64(0) << (128 - n)}
+	return address{^uint64(0), ^uint64(0) << (128 - n)}
 }
 
 func (s *sources) of(a netip.Addr) address {
@@ -130,25 +147,19 @@ func (s *sources) of(a netip.Addr) address {
 	if a.Is4() {
 		m = &s.mask4
 	}
-	out := address(a.As16())
-	hi, lo := binary.BigEndian.Uint64(out[:8]), binary.BigEndian.Uint64(out[8:])
-	binary.BigEndian.PutUint64(out[:8], hi&m[0])
-	binary.BigEndian.PutUint64(out[8:], lo&m[1])
-	return out
+	out := newAddress(a)
+	return address{out.hi & m.hi, out.lo & m.lo}
 }
 
 // key returns the key of a packet that has what the Key needs.
 func (d *Detector) key(p *packet.Packet) key {
-	var k key
-	if d.spec.Per == Dst {
-		return key{one: p.Dst.As16()}
-	}
-	k.one = d.sources.of(p.Src)
 	switch d.spec.Per {
+	case Dst:
+		return key{one: newAddress(p.Dst)}
 	case SrcDst:
-		k.two = p.Dst.As16()
+		return key{d.sources.of(p.Src), newAddress(p.Dst)}
 	case SrcDport:
-		binary.BigEndian.PutUint16(k.two[:], p.Dport)
+		return key{d.sources.of(p.Src), address{lo: uint64(p.Dport)}}
 	}
-	return k
+	return key{one: d.sources.of(p.Src)}
 }

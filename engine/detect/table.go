@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"time"
 )
@@ -13,7 +12,7 @@ const ways = 8
 // slots of one bucket, so that finding, making and taking a place cost the same
 // however full the table is. The hash is seeded, so nobody can aim at a bucket.
 type table struct {
-	seed    maphash.Seed
+	seed    seed
 	buckets uint64
 
 	heads []head
@@ -44,7 +43,7 @@ const (
 
 func newTable(track int, within time.Duration, pairs bool) table {
 	t := table{
-		seed:    maphash.MakeSeed(),
+		seed:    newSeed(),
 		buckets: uint64(track / ways),
 		heads:   make([]head, track),
 		within:  int64(within),
@@ -58,9 +57,9 @@ func newTable(track int, within time.Duration, pairs bool) table {
 
 // bucket returns the first slot of k's bucket.
 func (t *table) bucket(k *key) int {
-	hash := maphash.Bytes(t.seed, k.one[:])
+	hash := t.seed.hash(k.one)
 	if t.twos != nil {
-		hash ^= bits.RotateLeft64(maphash.Bytes(t.seed, k.two[:]), 32)
+		hash = mix(hash, t.seed.hash(k.two))
 	}
 	b, _ := bits.Mul64(hash, t.buckets)
 	return int(b) * ways
