@@ -23,11 +23,11 @@ demo: build
 	@bin/moonlatch demo
 
 test:
-	@.ci/tools nft ip nmap promtool script
+	@.ci/tools nft ip nmap promtool script iptables ipset
 	$(GO) test ./...
 
 race:
-	@.ci/tools nft ip nmap promtool script gcc
+	@.ci/tools nft ip nmap promtool script iptables ipset gcc
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 lint:

@@ -16,10 +16,15 @@ import (
 // Veth makes a virtual cable: two linked interfaces that are up, aName in a and bName in b, which may be the
 // same namespace. IPv6 addresses on them are usable at once: duplicate address detection is off.
 func Veth(a *Namespace, aName string, b *Namespace, bName string) error {
+	return VethNumbered(0, a, aName, b, bName)
+}
+
+// VethNumbered is Veth with an interface index for the end in a, which must be free there; 0 lets the kernel choose.
+func VethNumbered(index int, a *Namespace, aName string, b *Namespace, bName string) error {
 	err := a.Do(func() error {
 		return b.control(func(fd int) error {
 			attrs := netlink.NewLinkAttrs()
-			attrs.Name = aName
+			attrs.Name, attrs.Index = aName, index
 			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: bName, PeerNamespace: netlink.NsFd(fd)})
 		})
 	})

@@ -27,6 +27,21 @@ func TestVethCarriesPackets(t *testing.T) {
 	}
 }
 
+func TestVethNumbered(t *testing.T) {
+	a, b := netnstest.New(t), netnstest.New(t)
+	must(t, netns.VethNumbered(77, a, "eth0", b, "eth0"))
+	must(t, a.Do(func() error {
+		link, err := net.InterfaceByName("eth0")
+		if err == nil && link.Index != 77 {
+			t.Errorf("got interface number %d, want 77", link.Index)
+		}
+		return err
+	}))
+	if err := netns.VethNumbered(77, a, "eth1", b, "eth1"); err == nil {
+		t.Error("two interfaces got the same number")
+	}
+}
+
 func TestVethDetectsNoDuplicateAddresses(t *testing.T) {
 	n := netnstest.New(t)
 	must(t, netns.Veth(n, "left", n, "right"))

@@ -97,6 +97,7 @@ func (w *writer) uint64(typ uint16, v uint64) {
 type reader struct {
 	b    []byte
 	typ  uint16
+	raw  uint16 // typ with its flags
 	data []byte
 	err  error
 }
@@ -114,7 +115,8 @@ func (r *reader) next() bool {
 		r.err = errMalformed
 		return false
 	}
-	r.typ = binary.NativeEndian.Uint16(r.b[2:]) & typeMask
+	r.raw = binary.NativeEndian.Uint16(r.b[2:])
+	r.typ = r.raw & typeMask
 	r.data = r.b[attrLen:size]
 	r.b = r.b[min(align(size), len(r.b)):]
 	return true
