@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"moonlatch/engine/netns"
 )
@@ -65,6 +67,9 @@ func readRuleset(path string) (string, error) {
 		return "", fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err == nil && (bytes.IndexByte(b, 0) >= 0 || !utf8.Valid(b)) {
+		err = fmt.Errorf("%s is no text", path)
+	}
 	return string(b), err
 }
 

@@ -8,19 +8,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"moonlatch/engine/boottime"
 	"moonlatch/engine/nft"
 )
 
 // A Snapshot is everything that filters on a machine, at one time, or what a file says that is to be. It is not changed once it is made.
 type Snapshot struct {
 	Taken  time.Time
-	boot   string        // which boot of the machine
-	uptime time.Duration // CLOCK_BOOTTIME when it was taken
+	at     boottime.Instant
 	nft    *nft.Image
 	legacy map[string]string // what iptables-save and its like print, by family
 	ipsets *ipsets           // nil to leave them alone
@@ -29,21 +26,11 @@ type Snapshot struct {
 
 // newSnapshot returns an empty snapshot that is taken now.
 func newSnapshot() (*Snapshot, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	now, err := boottime.Now()
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{
-		Taken: time.Now().UTC(), boot: strings.TrimSpace(string(boot)), uptime: uptime(),
-		nft: &nft.Image{}, legacy: map[string]string{},
-	}, nil
-}
-
-// uptime is the time since boot, suspension included.
-func uptime() time.Duration {
-	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // fails for no clock that the kernel has
-	return time.Duration(ts.Nano())
+	return &Snapshot{Taken: time.Now().UTC(), at: now, nft: &nft.Image{}, legacy: map[string]string{}}, nil
 }
 
 // elapsed is how long ago the snapshot was taken. Across a reboot only the wall clock tells.
@@ -51,11 +38,11 @@ func (s *Snapshot) elapsed() time.Duration {
 	if s.fresh {
 		return 0
 	}
-	now, err := newSnapshot()
-	if err != nil || now.boot != s.boot {
-		return max(time.Since(s.Taken), 0)
+	now, err := boottime.Now()
+	if d, ok := now.Sub(s.at); err == nil && ok {
+		return d
 	}
-	return now.uptime - s.uptime
+	return max(time.Since(s.Taken), 0)
 }
 
 // Tables describes the nf_tables part of the snapshot.
@@ -70,8 +57,7 @@ var errDamaged = errors.New("the file is damaged or incomplete")
 // file is a snapshot on disk.
 type file struct {
 	Taken  time.Time         `json:"taken"`
-	Boot   string            `json:"boot"`
-	Uptime time.Duration     `json:"uptime_ns"`
+	At     boottime.Instant  `json:"at"`
 	NFT    []byte            `json:"nft"`
 	Legacy map[string]string `json:"legacy"`
 	IPSets *ipsets           `json:"ipsets"`
@@ -95,7 +81,7 @@ func (s *Snapshot) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(file{s.Taken, s.boot, s.uptime, image, s.legacy, s.ipsets, s.fresh})
+	body, err := json.Marshal(file{s.Taken, s.at, image, s.legacy, s.ipsets, s.fresh})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +118,7 @@ func decodeBody(body []byte) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	return &Snapshot{f.Taken, f.Boot, f.Uptime, image, f.Legacy, f.IPSets, f.Fresh}, nil
+	return &Snapshot{f.Taken, f.At, image, f.Legacy, f.IPSets, f.Fresh}, nil
 }
 
 // replaceFile writes a file beside the one it then becomes.
