@@ -10,6 +10,7 @@ import (
 	"moonlatch/engine/boottime"
 	"moonlatch/engine/control"
 	"moonlatch/engine/generation"
+	"moonlatch/engine/ruleset"
 	"moonlatch/engine/session"
 )
 
@@ -125,4 +126,4 @@ func trialLength(s generation.State) time.Duration {
 }
 
 // CheckTrial refuses a length of a trial that cannot do its work.
-func CheckTrial(d time.Duration) error { return generation.CheckConfirm(d) }
+func CheckTrial(d time.Duration) error { return ruleset.CheckTrial(d) }

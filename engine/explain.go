@@ -37,7 +37,7 @@ func code(err error) control.Code {
 		{generation.ErrNoTrial, control.NoTrial},
 		{generation.ErrExpired, control.RolledBack},
 		{generation.ErrEnded, control.RolledBack},
-		{generation.ErrTime, control.BadRequest},
+		{ruleset.ErrTrial, control.BadRequest},
 		{generation.ErrBusy, control.Busy},
 		{ban.ErrProtected, control.Refused},
 		{ban.ErrBadTarget, control.BadRequest},

@@ -19,6 +19,7 @@ type applyOptions struct {
 	dryRun  bool
 	wait    bool
 	probes  probes
+	check   bool
 }
 
 func (a *app) applyCommand() *cobra.Command {
@@ -35,11 +36,12 @@ ends with 0 when the policy is confirmed and with 7 when it is not. On a termina
 it takes y and n for an answer. Interrupting it, or losing the connection, leaves
 the trial as it is.
 
-With --probe the policy confirms itself: once it is
-in force, this host tries to reach what the probes name. When all of them pass, it
-is confirmed. When one fails three times in a row, the policy is rolled back at once
-(exit code 7), or, with --wait, stays on trial for you to decide. Probes show that
-this host gets out, and services behind it answer. They do not show that you get in.
+With --probe the policy confirms itself: once it is in force, this host tries to
+reach what the probes name. When all of them pass, it is confirmed. When one fails
+three times in a row, the policy is rolled back at once (exit code 7), or, with
+--wait, stays on trial for you to decide. --confirm-by-check does the same with the
+check of the policy's fw.watchdog. Both show that this host gets out, and that
+something answers. They do not show that you get in.
 
 A probe is ` + probe.Forms + `.`,
 		Example: `  moonlatch apply --confirm 2m web.lua
@@ -61,6 +63,7 @@ A probe is ` + probe.Forms + `.`,
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only check the policy in a private namespace and print the ruleset")
 	flags.BoolVar(&o.wait, "wait", false, "wait in the foreground until the trial ends")
 	flags.Var(&o.probes, "probe", "confirm when this `probe` passes, roll back when it fails; may be given more than once")
+	flags.BoolVar(&o.check, "confirm-by-check", false, "confirm when the policy's watchdog check passes, roll back when it fails")
 	// These fail only for flags that are not there.
 	c.RegisterFlagCompletionFunc("confirm", completeDurations)
 	c.RegisterFlagCompletionFunc("probe", completeProbes)
@@ -74,8 +77,8 @@ func (o *applyOptions) validate() error {
 			return err
 		}
 	}
-	if o.dryRun && (o.wait || len(o.probes) > 0) {
-		return errors.New("--dry-run puts nothing in force: it goes with neither --wait nor --probe")
+	if o.dryRun && (o.wait || o.check || len(o.probes) > 0) {
+		return errors.New("--dry-run puts nothing in force: it goes with none of --wait, --probe and --confirm-by-check")
 	}
 	return nil
 }
@@ -86,7 +89,10 @@ func (a *app) apply(c *cobra.Command, path string, o applyOptions) error {
 		return err
 	}
 	defer p.Close()
-	tests := o.tests()
+	tests, err := o.tests(p)
+	if err != nil {
+		return usageError{err, c.CommandPath()}
+	}
 	s, err := a.service(c.Context())
 	if err != nil {
 		return err

@@ -25,10 +25,13 @@ var marks = [...]time.Duration{
 	5 * time.Minute, 2 * time.Minute, time.Minute, 30 * time.Second, 10 * time.Second, 5 * time.Second,
 }
 
-func newCountdown(out io.Writer) *countdown {
-	c := &countdown{out: out}
-	if f, ok := out.(*os.File); ok && isTerminal(f) {
+// newCountdown is one on standard error, beside errors as documents only on a terminal.
+func (a *app) newCountdown() *countdown {
+	c := &countdown{out: a.err}
+	if f, ok := a.err.(*os.File); ok && isTerminal(f) {
 		c.terminal, c.colours = f, os.Getenv("NO_COLOR") == ""
+	} else if a.output == "json" {
+		c.out = io.Discard
 	}
 	return c
 }
@@ -56,7 +59,7 @@ func (c *countdown) show(what string, left, length float64) {
 // say writes a line when a mark has been passed since the last one.
 func (c *countdown) say(what string, left float64) {
 	passed := 0
-	for passed < len(marks) && left <= marks[passed].Seconds()+1 {
+	for passed < len(marks) && left <= marks[passed].Seconds() {
 		passed++
 	}
 	if passed != c.said {

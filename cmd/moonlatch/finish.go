@@ -49,7 +49,7 @@ func (a *app) decide(ctx context.Context, s control.Service, f *finished, tests 
 			return w.giveUp(ctx, failed)
 		}
 		for _, text := range failed {
-			fmt.Fprintln(a.err, text)
+			fmt.Fprintln(w.shown.out, text)
 		}
 	}
 	w.listen()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"moonlatch/engine/policy"
 	"moonlatch/engine/probe"
 )
 
@@ -53,12 +55,18 @@ type tested struct {
 }
 
 // tests lists what the flags want tested.
-func (o *applyOptions) tests() []test {
+func (o *applyOptions) tests(p *policy.Policy) ([]test, error) {
 	var out []test
 	for _, one := range o.probes {
 		out = append(out, test{"probe " + one.String(), one.Run})
 	}
-	return out
+	switch {
+	case !o.check:
+		return out, nil
+	case p.Watchdog().Check == nil:
+		return nil, errors.New(`--confirm-by-check needs a check in the policy, such as fw.watchdog { check = function() return fw.probe.tcp("192.0.2.1:443") end }`)
+	}
+	return append(out, test{"the policy's check", p.Check}), nil
 }
 
 // A test may fail twice: right after an apply, answers to what was sent before

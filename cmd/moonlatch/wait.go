@@ -33,7 +33,7 @@ type waiter struct {
 }
 
 func (a *app) newWaiter(s control.Service, t control.Applied) *waiter {
-	return &waiter{app: a, service: s, trial: t.Generation, left: t.Left, shown: newCountdown(a.err), answer: time.Now()}
+	return &waiter{app: a, service: s, trial: t.Generation, left: t.Left, shown: a.newCountdown(), answer: time.Now()}
 }
 
 // wait returns nil when somebody has confirmed the trial. When it ended

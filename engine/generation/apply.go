@@ -36,7 +36,7 @@ type change struct {
 // *ruleset.Error.
 func (m *Manager) Apply(ctx context.Context, req Request) (Generation, error) {
 	var g Generation
-	if err := errors.Join(CheckConfirm(req.Confirm), ruleset.CheckLease(req.Lease)); err != nil {
+	if err := errors.Join(ruleset.CheckTrial(req.Confirm), ruleset.CheckLease(req.Lease)); err != nil {
 		return g, err
 	}
 	err := m.locked(ctx, func(c *change) (err error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Extend adds d to what is left of the trial, and returns when the trial now ends.
-// What is then left must be a time that CheckConfirm allows. The transaction takes
+// What is then left must be a time that ruleset.CheckTrial allows. The transaction takes
 // the elements of both gates away by name before it puts them in again, so the
 // kernel itself refuses it once the trial is over: then the result is ErrExpired.
 // Where nothing is on trial, it is ErrNoTrial.
@@ -21,13 +21,13 @@ func (m *Manager) Extend(ctx context.Context, d time.Duration) (Generation, time
 		switch {
 		case c.trial == nil:
 			return ErrNoTrial
-		case d <= 0 || d > MaxConfirm:
-			return fmt.Errorf("to extend a trial by %s %w: write a time above 0 and of at most %s, such as 60s; nothing was changed", d, ErrTime, MaxConfirm)
+		case d <= 0 || d > ruleset.MaxTrial:
+			return fmt.Errorf("to extend a trial by %s %w: write a time above 0 and of at most %s, such as 60s; nothing was changed", d, ruleset.ErrTrial, ruleset.MaxTrial)
 		case c.trial.expired():
 			return c.unconfirmed(ErrExpired)
 		}
 		left := c.trial.left() + d
-		if err := CheckConfirm(left); err != nil {
+		if err := ruleset.CheckTrial(left); err != nil {
 			return fmt.Errorf("extend generation %d by %s: %w; nothing was changed", c.trial.number, d, err)
 		}
 		g, deadline = *c.describe(c.trial), time.Now().Add(left)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"moonlatch/engine/ruleset"
+
 	"moonlatch/engine/nft"
 )
 
@@ -83,7 +85,7 @@ func TestExtendTooLate(t *testing.T) {
 func TestExtendBadTimes(t *testing.T) {
 	s := newServer(t)
 	s.mustApply(long, FallbackPrevious, 22)
-	for _, d := range []time.Duration{0, -time.Second, MaxConfirm, 1<<63 - 1} {
+	for _, d := range []time.Duration{0, -time.Second, ruleset.MaxTrial, 1<<63 - 1} {
 		if _, _, err := s.extend(d); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 			t.Errorf("extend by %s: %v", d, err)
 		}

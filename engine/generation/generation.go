@@ -55,21 +55,6 @@ func ParseFallback(s string) (Fallback, error) {
 	return "", fmt.Errorf("fallback %q is not known: write \"previous\" or \"open\"%s", s, ruleset.Suggest(s, []string{string(FallbackPrevious), string(FallbackOpen)}))
 }
 
-// The longest and shortest trial: shorter than a second nobody can confirm,
-// and one of more than a day protects nobody.
-const (
-	MinConfirm = time.Second
-	MaxConfirm = 24 * time.Hour
-)
-
-// CheckConfirm refuses a trial time that cannot do its work.
-func CheckConfirm(d time.Duration) error {
-	if d < MinConfirm || d > MaxConfirm {
-		return fmt.Errorf("a trial of %s %w: between %s and %s", d, ErrTime, MinConfirm, MaxConfirm)
-	}
-	return nil
-}
-
 // State is what the kernel holds of ours.
 type State struct {
 	Confirmed *Generation // without a lease; nil when there is none
@@ -129,7 +114,6 @@ func (s State) InForce() *Generation {
 var (
 	ErrNoTrial = errors.New("no generation is on trial, so there is nothing to confirm or roll back")
 	ErrExpired = errors.New("the trial is over: the kernel ended its lease before it was confirmed, and the fallback is in force")
-	ErrTime    = errors.New("is not possible")
 	ErrEnded   = errors.New("it is no longer on trial: it was rolled back, or another one has taken its place")
 	ErrBusy    = errors.New("another moonlatch process is changing the firewall")
 	ErrNoStore = errors.New("no generation was ever confirmed here")

@@ -40,7 +40,9 @@ func watchdogOptions() []option[*Watchdog] {
 	return []option[*Watchdog]{
 		{Entry{Name: "confirm", Takes: "time", Doc: "how long a new ruleset waits to be confirmed; default 60s", Example: `fw.watchdog { confirm = "2m" }`},
 			func(_ *loader, w *Watchdog, v value) (err error) {
-				w.Confirm, err = duration(v.LValue)
+				if w.Confirm, err = duration(v.LValue); err == nil {
+					err = ruleset.CheckTrial(w.Confirm)
+				}
 				return err
 			}},
 		{Entry{Name: "fallback", Takes: `"previous" or "open"`, Doc: `what follows when nobody confirms it; default "previous"`, Example: `fw.watchdog { fallback = "open" }`},

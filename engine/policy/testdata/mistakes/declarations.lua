@@ -91,6 +91,10 @@ fw.protect { web } --! fw.protect: set "web" holds ports, and addresses are expe
 fw.watchdog { confirm = 60 } --! fw.watchdog: confirm: 60 has no unit: write "60s" for seconds
 fw.watchdog { fallback = "opne" } --! fw.watchdog is called twice, and a policy has one watchdog --! fw.watchdog: fallback: "opne" is not possible (did you mean "open"?): it is one of previous, open
 ---
+fw.watchdog { confirm = "999ms" } --! fw.watchdog: confirm: a trial of 999ms is not possible: between 1s and 24h0m0s
+---
+fw.watchdog { confirm = "2d" } --! fw.watchdog: confirm: a trial of 48h0m0s is not possible: between 1s and 24h0m0s
+---
 fw.watchdog { lease = "0s" } --! fw.watchdog: lease: "0s" is no time at all: it must be longer than 0
 ---
 fw.watchdog { lease = "-30s" } --! fw.watchdog: lease: "-30s" is no time: write for example "60s", "10m", "12h" or "7d"
