@@ -50,10 +50,10 @@ func TestDocumentedPolicies(t *testing.T) {
 	}
 }
 
-// TestDocumentedSessions runs what the tutorial and the README show of a
+// TestDocumentedSessions runs what the documents show of a
 // terminal, and compares what is printed; … stands for anything.
 func TestDocumentedSessions(t *testing.T) {
-	for _, doc := range []string{"../../docs/tutorial.md", "../../README.md"} {
+	for _, doc := range []string{"../../docs/tutorial.md", "../../docs/operating.md", "../../README.md"} {
 		t.Run(filepath.Base(doc), func(t *testing.T) {
 			t.Parallel()
 			s := newSession(t)
