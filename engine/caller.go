@@ -17,6 +17,7 @@ type caller struct {
 	stopped chan struct{} // closed when run has returned: nobody takes anything any more
 	log     *slog.Logger
 	observe Observer
+	pulse   *pulse
 
 	current *runtime
 	due     []time.Time // of each of the current policy's timers; zero when it is done
@@ -25,7 +26,7 @@ type caller struct {
 func newCaller(q *queue, log *slog.Logger, o Observer) *caller {
 	return &caller{
 		queue: q, started: make(chan *runtime), ended: make(chan *runtime), stopped: make(chan struct{}),
-		log: log, observe: o,
+		log: log, observe: o, pulse: newPulse(),
 	}
 }
 
@@ -35,6 +36,7 @@ func (c *caller) run(ctx context.Context) error {
 	defer close(c.stopped)
 	var next callback
 	for {
+		c.pulse.beat()
 		timer := time.NewTimer(c.untilDue(time.Now()))
 		select {
 		case <-ctx.Done():
@@ -98,10 +100,7 @@ func (c *caller) drain(ctx context.Context, next *callback) {
 			return p.Hit(next.detector, next.hit)
 		})
 	}
-	select {
-	case c.queue.ready <- struct{}{}:
-	default:
-	}
+	c.queue.wake()
 }
 
 // call runs one callback of the current policy. Errors are the policy's to
@@ -112,6 +111,7 @@ func (c *caller) call(fn func(*policy.Policy) error) {
 		c.log.Debug("callback failed", "error", err)
 	}
 	c.observe.CallbackTook(c.current.policy.Ruleset().Policy, time.Since(start))
+	c.pulse.beat() // a flood of events, or a slow handler, is no death
 }
 
 // untilDue is the time until the next timer is due, or long when there is none.

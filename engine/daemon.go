@@ -49,6 +49,9 @@ type Daemon struct {
 	broken  atomic.Pointer[generation.Generation] // in force, but its policy does not run
 	links   links
 
+	liveness *liveness
+	checking chan struct{} // holds a token while a check of the policy's runs
+
 	mu       sync.Mutex // held while generations change
 	previous *runtime   // of the confirmed generation, while another is on trial
 	trial    uint64     // the generation on trial as far as the bans know, or 0
@@ -82,8 +85,9 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	if d.socket, err = control.Listen(socket); err != nil {
 		return nil, explain(errors.Join(err, r.Close(), lock.Close()))
 	}
-	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, log: cfg.Log}
+	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, log: cfg.Log, pulse: newPulse()}
 	d.caller = newCaller(d.queue, cfg.Log, d.observe)
+	d.liveness, d.checking = newLiveness(cfg.Log), make(chan struct{}, 1)
 	d.counters.reloadOK.Store(true)
 	d.links.refresh()
 	return d, nil
@@ -132,6 +136,7 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
 	group.Go(func() error { return d.follow(ctx) })
 	group.Go(func() error { return d.watch(ctx) })
+	group.Go(func() error { return d.live(ctx) })
 	for _, t := range more {
 		group.Go(func() error {
 			if err := t.Run(ctx); err != nil {

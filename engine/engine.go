@@ -154,7 +154,12 @@ func (f *Firewall) Apply(ctx context.Context, req control.ApplyRequest) (control
 }
 
 // ApplyLoaded is Apply for a policy that Load returned together with the request.
+// It refuses one with a liveness lease, which only a daemon renews.
 func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req control.ApplyRequest) (control.Applied, error) {
+	if lease := p.Watchdog().Lease; lease > 0 {
+		return control.Applied{}, &control.Error{Code: control.Unreachable, Message: fmt.Sprintf(
+			"the policy has a liveness lease of %s, which only the daemon renews, and none is running: start moonlatch run first; nothing was changed", lease)}
+	}
 	applied, err := f.apply(ctx, p, req)
 	return applied, explain(err)
 }
@@ -174,7 +179,7 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	defer cancel()
 	g, err := f.generations.Apply(ctx, generation.Request{
 		Ruleset: &rules, Path: req.Path, Files: req.Files, By: req.By,
-		Confirm: trialTime(p, req), Fallback: fallback(p),
+		Confirm: trialTime(p, req), Fallback: fallback(p), Lease: p.Watchdog().Lease,
 	})
 	if err != nil {
 		return applied, err

@@ -33,6 +33,11 @@ func (q *queue) put(fill func(*callback)) {
 	fill(&q.ring[(q.first+q.length)%queueLimit])
 	q.length++
 	q.mu.Unlock()
+	q.wake()
+}
+
+// wake has the reader of the queue look whether there is something to take.
+func (q *queue) wake() {
 	select {
 	case q.ready <- struct{}{}:
 	default:

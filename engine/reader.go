@@ -24,6 +24,7 @@ type reader struct {
 	queue   *queue
 	log     *slog.Logger
 
+	pulse     *pulse
 	packet    packet.Packet // reused for every event
 	undecoded atomic.Uint64 // events whose IP packet could not be decoded
 	unrouted  atomic.Uint64 // events of no rule of the running policy
@@ -36,6 +37,7 @@ func (r *reader) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.nflog.Close() })
 	defer stop()
 	for {
+		r.pulse.beat()
 		err := r.nflog.Read(r.event)
 		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
 			return nil

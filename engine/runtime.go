@@ -91,6 +91,9 @@ func (rt *runtime) callbacks() []*policy.Callback {
 	for _, t := range rt.policy.Timers() {
 		out = append(out, t.Callback)
 	}
+	if check := rt.policy.Watchdog().Check; check != nil {
+		out = append(out, check)
+	}
 	return out
 }
 

@@ -30,6 +30,8 @@ type Snapshot struct {
 	ReloadOK      bool
 	ReloadedAt    time.Time
 
+	Liveness Liveness
+
 	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
 	LostKernel  uint64 // the kernel could not hand over
@@ -75,6 +77,7 @@ func (d *Daemon) Snapshot() Snapshot {
 		"manual":   d.counters.rollbacks[byHand].Load(),
 		"reset":    d.counters.rollbacks[byReset].Load(),
 	}
+	s.Liveness = d.liveness.snapshot()
 	s.ReloadOK = d.counters.reloadOK.Load()
 	if at := d.counters.reloadedAt.Load(); at != 0 {
 		s.ReloadedAt = time.Unix(0, at)
@@ -175,6 +178,7 @@ func (d *Daemon) status() *control.DaemonStatus {
 	n, q := d.reader.nflog.Stats(), d.queue.stats()
 	out := &control.DaemonStatus{
 		PID: os.Getpid(), Since: d.since, Events: n.Events, Lost: n.Lost + q.dropped, Bans: inForceCount(d.bans),
+		Liveness: d.liveness.status(),
 	}
 	rt := d.running.Load()
 	if rt == nil {

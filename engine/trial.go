@@ -167,6 +167,7 @@ func (d *Daemon) activate(rt *runtime) {
 	old := d.running.Swap(rt)
 	d.broken.Store(nil)
 	d.caller.switchTo(rt)
+	d.liveness.lookNow()
 	if old != d.previous {
 		d.caller.end(old)
 	}

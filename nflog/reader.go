@@ -23,6 +23,7 @@ type Reader struct {
 	conn   *netlink.Conn
 	raw    syscall.RawConn
 	closed atomic.Bool
+	woken  atomic.Bool // Read shall return
 	stats  counters
 	tuner  *tuner
 
@@ -99,7 +100,7 @@ func newReader(conn *netlink.Conn, cfg Config) (*Reader, error) {
 // order. It goes on until it has handed over all that was there, or a bounded
 // batch of it; call it again for more. It returns net.ErrClosed after Close.
 //
-// A full receive buffer is no error: Stats counts it, and what it lost.
+// Wake has it return early. A full receive buffer is no error: Stats counts it, and what it lost.
 func (r *Reader) Read(handle func(*Event)) error {
 	r.stats.reads.Add(1)
 	for i := range maxDatagrams {
@@ -128,6 +129,10 @@ func (r *Reader) datagram() error {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			r.lookUp(time.Time{})
 			r.adapt()
+			if r.woken.Swap(false) {
+				r.n = 0
+				return nil
+			}
 			continue
 		}
 		if err != nil {
@@ -164,6 +169,14 @@ func (r *Reader) readError(err error) error {
 		return net.ErrClosed
 	}
 	return fmt.Errorf("nflog: read group %d: %w", r.group, err)
+}
+
+// Wake has a Read that waits return without packets, so that its goroutine can do
+// something else, within a fraction of a second at the latest. Where none waits,
+// the next one may return so.
+func (r *Reader) Wake() {
+	r.woken.Store(true)
+	r.lookUp(time.Unix(1, 0))
 }
 
 // Close unbinds the group and ends a Read that waits. It may be called again,

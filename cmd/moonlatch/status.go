@@ -50,6 +50,21 @@ func inForce(s control.Status) string {
 	return "nothing: everything passes"
 }
 
+// lease says how the liveness lease stands, and why it is not renewed.
+func lease(l *control.Liveness) string {
+	text := fmt.Sprintf("%s left of %s", seconds(l.Left), seconds(l.Lease))
+	if !l.OpenSince.IsZero() {
+		text = fmt.Sprintf("of %s, RAN OUT at %s: everything passes", seconds(l.Lease), l.OpenSince.Local().Format(time.TimeOnly))
+	}
+	switch {
+	case l.Failing != "":
+		text += fmt.Sprintf("; NOT RENEWED since %s: %s", l.FailingSince.Local().Format(time.TimeOnly), l.Failing)
+	case !l.Looked.IsZero():
+		text += fmt.Sprintf("; all was well %s ago", time.Since(l.Looked).Round(time.Second))
+	}
+	return text
+}
+
 func daemonRows(d *control.DaemonStatus) []string {
 	if d == nil {
 		return []string{"daemon\tnot running: no detectors, handlers or timers (moonlatch run)"}
@@ -58,6 +73,9 @@ func daemonRows(d *control.DaemonStatus) []string {
 		fmt.Sprintf("daemon\tpid %d, up %s", d.PID, time.Since(d.Since).Round(time.Second)),
 		fmt.Sprintf("events\t%d received, %d lost", d.Events, d.Lost),
 		fmt.Sprintf("bans\t%d in force", d.Bans),
+	}
+	if d.Liveness != nil {
+		rows = append(rows, "lease\t"+lease(d.Liveness))
 	}
 	for _, c := range d.Callbacks {
 		state := fmt.Sprintf("%d hits", c.Hits)

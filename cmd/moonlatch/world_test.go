@@ -184,10 +184,14 @@ func (w *world) until(what string, is func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(generous); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(filepath.Join(w.dir, "log"))
-			w.t.Fatalf("still waiting: %s\ndaemon's log:\n%s", what, log)
+			w.t.Fatalf("still waiting: %s\ndaemon's log:\n%s", what, w.daemonLog())
 		}
 	}
+}
+
+func (w *world) daemonLog() string {
+	log, _ := os.ReadFile(filepath.Join(w.dir, "log"))
+	return string(log)
 }
 
 // policy writes a policy into the world's folder.

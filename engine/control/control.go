@@ -65,6 +65,17 @@ type DaemonStatus struct {
 	Lost       uint64         `json:"lost"`
 	Bans       int            `json:"bans"`
 	Callbacks  []CallbackInfo `json:"callbacks,omitempty"`
+	Liveness   *Liveness      `json:"liveness,omitempty"` // nil without a liveness lease
+}
+
+// Liveness is the liveness lease that the daemon renews while all is well.
+type Liveness struct {
+	Lease        float64   `json:"lease_seconds"`
+	Left         float64   `json:"left_seconds"`           // 0 when it ran out
+	Looked       time.Time `json:"looked,omitzero"`        // when the daemon looked last whether all is well
+	Failing      string    `json:"failing,omitempty"`      // what it found then, when it was not
+	FailingSince time.Time `json:"failing_since,omitzero"` // likewise
+	OpenSince    time.Time `json:"open_since,omitzero"`    // when the lease ran out: everything passes since
 }
 
 // CallbackInfo is one detector, handler or timer of the running policy.

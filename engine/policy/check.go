@@ -10,7 +10,8 @@ import (
 	"moonlatch/engine/probe"
 )
 
-var errClosed = errors.New("the policy has been replaced")
+// ErrClosed is the error of a check whose policy was closed meanwhile.
+var ErrClosed = errors.New("the policy has been replaced")
 
 // Check runs the watchdog's check; without one, all is well. It waits for its
 // turn among the policy's callbacks and lets them have theirs while a probe waits
@@ -24,7 +25,7 @@ func (p *Policy) Check(ctx context.Context) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if p.closed {
-		return errClosed
+		return ErrClosed
 	}
 	p.running, p.checking = c, ctx
 	returned, err := p.state.Call(c.fn, 2)
@@ -32,7 +33,7 @@ func (p *Policy) Check(ctx context.Context) error {
 	c.stats.calls.Add(1)
 	switch {
 	case p.closed: // while a probe waited
-		return errClosed
+		return ErrClosed
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
@@ -92,7 +93,7 @@ func (p *Policy) probe(L *lua.LState, kind, example string) int {
 	ctx := p.checking
 	p.away(func() { err = pr.Run(ctx) })
 	if p.closed {
-		L.RaiseError("%v", errClosed)
+		L.RaiseError("%v", ErrClosed)
 	}
 	return result(L, err)
 }

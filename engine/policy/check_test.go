@@ -193,10 +193,10 @@ func TestCloseWhileACheckWaits(t *testing.T) {
 	ended := web.start(t, t.Context(), s)
 	s.Close()
 	web.answer <- struct{}{}
-	if err := <-ended; !errors.Is(err, errClosed) {
+	if err := <-ended; !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v", err)
 	}
-	if err := s.Check(t.Context()); !errors.Is(err, errClosed) {
+	if err := s.Check(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("a check after Close: %v", err)
 	}
 }

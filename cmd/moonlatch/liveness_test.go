@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"moonlatch/engine/control"
+)
+
+// lease is the shortest liveness lease that there is.
+const shortestLease = 5 * time.Second
+
+// closedPort is one that goodPolicy does not let in, with somebody behind it.
+var closedPort = net.JoinHostPort(serverForClient, "8080")
+
+// filters reports whether a generation keeps the client from the closed port.
+func (w *world) filters() bool { return !reaches(w.client, closedPort) }
+
+// opens waits until the kernel lets everything through.
+func (w *world) opens(since time.Time) {
+	w.t.Helper()
+	for w.filters() {
+		if time.Since(since) > shortestLease+late {
+			w.t.Fatalf("nothing opened within %s and %s", shortestLease, late)
+		}
+	}
+}
+
+// alive starts a daemon with a confirmed policy that has a liveness lease and
+// what else the watchdog and the rest of the policy shall have.
+func alive(t *testing.T, watchdog, rest string) *world {
+	t.Parallel()
+	w := newWorld(t)
+	w.listen(net.JoinHostPort("::", "8080"))
+	path := w.policy("alive.lua", goodPolicy+fmt.Sprintf("fw.watchdog { lease = %q, %s }\n", shortestLease, watchdog)+rest)
+	if _, errs, code := w.run("apply", path); code != 4 || !strings.Contains(errs, "start moonlatch run first; nothing was changed") {
+		t.Errorf("without a daemon: exit code %d, %s", code, errs)
+	}
+	w.start()
+	w.ok("apply", path)
+	w.ok("confirm")
+	return w
+}
+
+// endless has a handler and a timer that never end by themselves.
+const endless = `
+local closed = fw.stream "closed"
+input { "closed", tcp = 8080, closed, fw.drop }
+fw.on(closed, function() while true do end end)
+fw.every("1s", function() while true do end end)
+`
+
+// TestDeadDaemonOpensTheFirewall kills a daemon that renewed its lease before,
+// although the policy's handlers did what they could against it.
+func TestDeadDaemonOpensTheFirewall(t *testing.T) {
+	w := alive(t, "", endless)
+	for start := time.Now(); time.Since(start) < shortestLease+shortestLease/3; {
+		if !w.filters() {
+			t.Fatal("everything passes though the daemon lives")
+		}
+	}
+	w.kill()
+	w.opens(time.Now())
+	if !reachesWithin(w.client, ssh, generous) {
+		t.Error("the client is locked out")
+	}
+	if s := w.status(); s.State != control.Opened || !strings.Contains(s.Note, "has not renewed its liveness lease of 5s") {
+		t.Errorf("status: %+v", s)
+	}
+	w.start()
+	w.until("the new daemon takes the firewall back", w.filters)
+	if s := w.status(); s.State != control.Filtering || s.Daemon.Liveness.Left == 0 {
+		t.Errorf("status: %+v, %+v", s, s.Daemon.Liveness)
+	}
+}
+
+// TestUnhealthyDaemonOpensTheFirewall has a daemon hang, and then its check fail.
+func TestUnhealthyDaemonOpensTheFirewall(t *testing.T) {
+	gateway := net.JoinHostPort(client4, "7777")
+	w := alive(t, fmt.Sprintf("check = function() return fw.probe.tcp(%q) end", gateway), "")
+	beacon := w.beacon(gateway)
+	w.until("the check passes", func() bool { return w.status().Daemon.Liveness.Failing == "" && w.filters() })
+
+	must(t, w.daemon.Process.Signal(syscall.SIGSTOP))
+	w.opens(time.Now())
+	must(t, w.daemon.Process.Signal(syscall.SIGCONT))
+	w.until("the daemon takes the firewall back", w.filters)
+
+	beacon.Close()
+	w.opens(time.Now())
+	w.until("the status tells", func() bool {
+		l := w.status().Daemon.Liveness
+		return strings.Contains(l.Failing, "tcp "+gateway+": connection refused after ") && !l.OpenSince.IsZero()
+	})
+	if out := w.ok("status"); !strings.Contains(out, "RAN OUT at ") || !strings.Contains(out, "NOT RENEWED since ") {
+		t.Errorf("status:\n%s", out)
+	}
+	defer w.beacon(gateway).Close()
+	w.until("the firewall is back", w.filters)
+	w.until("the log tells", func() bool {
+		log := w.daemonLog()
+		return strings.Count(log, "the liveness lease ran out") == 2 && strings.Count(log, "the generation filters") == 2 &&
+			strings.Count(log, "the liveness lease is not renewed") == 2 // the first time, nobody listened yet
+	})
+}
+
+// beacon listens on an address of the client's.
+func (w *world) beacon(addr string) (l net.Listener) {
+	w.t.Helper()
+	must(w.t, w.client.Do(func() (err error) {
+		l, err = net.Listen("tcp", addr)
+		return err
+	}))
+	w.t.Cleanup(func() { l.Close() })
+	return l
+}
