@@ -105,28 +105,6 @@ func (c *change) run(ctx context.Context, script *ruleset.Script) error {
 	return nil
 }
 
-// fill puts the content of large sets in.
-func (c *change) fill(n uint64, fills []ruleset.Fill) error {
-	for _, f := range fills {
-		family, err := nft.ParseFamily(string(f.Family))
-		if err != nil {
-			return err
-		}
-		t := nft.Table{Family: family, Name: ruleset.Table(n)}
-		err = c.nft.Load(t, f.Set, func(yield func(nft.Element) bool) {
-			for _, p := range f.Prefixes {
-				if !yield(nft.Element{Prefix: p}) {
-					return
-				}
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("fill the set %s: %w; nothing was changed", f.Set, err)
-		}
-	}
-	return nil
-}
-
 // discard takes away what was loaded of a generation that was never armed.
 func (c *change) discard() error {
 	now, err := readKernel(c.nft)

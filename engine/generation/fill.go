@@ -1,36 +1,63 @@
 package generation
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net/netip"
 	"path"
 
+	"go4.org/netipx"
+
+	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 )
+
+// fill puts the content of large sets in.
+func (c *change) fill(n uint64, fills []ruleset.Fill) error {
+	for _, f := range fills {
+		family, err := nft.ParseFamily(string(f.Family))
+		if err != nil {
+			return err
+		}
+		err = c.nft.Load(nft.Table{Family: family, Name: ruleset.Table(n)}, f.Set, func(yield func(nft.Element) bool) {
+			for p := range f.Addrs.Prefixes() {
+				if !yield(nft.Element{Prefix: p}) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("fill the set %s: %w; nothing was changed", f.Set, err)
+		}
+	}
+	return nil
+}
 
 // setFile is the file of a large set's content in a generation's folder.
 func setFile(f ruleset.Fill) string { return path.Join("sets", string(f.Family), f.Set) }
 
 // writeFill writes a set's content, one prefix a line.
-func writeFill(f ruleset.Fill) []byte {
-	var b []byte
-	for _, p := range f.Prefixes {
-		b = append(p.AppendTo(b), '\n')
+func writeFill(w io.Writer, f ruleset.Fill) error {
+	b := bufio.NewWriterSize(w, 1<<16)
+	for p := range f.Addrs.Prefixes() {
+		b.Write(append(p.AppendTo(b.AvailableBuffer()), '\n'))
 	}
-	return b
+	return b.Flush()
 }
 
 // readFill is the inverse of writeFill.
 func readFill(name string, content []byte) (ruleset.Fill, error) {
-	f := ruleset.Fill{Family: ruleset.Family(path.Base(path.Dir(name))), Set: path.Base(name)}
-	f.Prefixes = make([]netip.Prefix, 0, bytes.Count(content, []byte("\n")))
+	var b ruleset.AddressesBuilder
+	number := 0
 	for line := range bytes.Lines(content) {
+		number++
 		p, err := netip.ParsePrefix(string(bytes.TrimSuffix(line, []byte("\n"))))
 		if err != nil {
-			return f, fmt.Errorf("line %d: %w", len(f.Prefixes)+1, err)
+			return ruleset.Fill{}, fmt.Errorf("line %d: %w", number, err)
 		}
-		f.Prefixes = append(f.Prefixes, p)
+		b.Add(netipx.RangeOfPrefix(p))
 	}
-	return f, nil
+	return ruleset.Fill{Family: ruleset.Family(path.Base(path.Dir(name))), Set: path.Base(name), Addrs: b.Addresses()}, nil
 }

@@ -1,7 +1,9 @@
 package generation
 
 import (
+	"bytes"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -15,15 +17,15 @@ import (
 func blocking(t *testing.T) *ruleset.Ruleset { return blockingAmong(t, 10_000) }
 
 func blockingAmong(t *testing.T, n int) *ruleset.Ruleset {
-	var b netipx.IPSetBuilder
-	b.Add(netip.MustParseAddr("192.0.2.2"))
+	var b ruleset.AddressesBuilder
+	client := netip.MustParseAddr("192.0.2.2")
+	b.Add(netipx.IPRangeFrom(client, client))
 	for i := range n {
-		b.Add(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}))
-		b.AddPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 8), byte(i)}), 64))
+		a := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
+		b.Add(netipx.IPRangeFrom(a, a))
+		b.Add(netipx.RangeOfPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 8), byte(i)}), 64)))
 	}
-	addrs, err := b.IPSet()
-	must(t, err)
-	set := &ruleset.Set{Name: "feed", Addrs: addrs}
+	set := &ruleset.Set{Name: "feed", Addrs: b.Addresses()}
 	return &ruleset.Ruleset{
 		Policy: "web.lua", Sets: []*ruleset.Set{set},
 		Chains: []*ruleset.Chain{{
@@ -113,9 +115,11 @@ func FuzzReadFill(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := readFill("sets/inet/feed4", writeFill(fill))
-		if err != nil || len(again.Prefixes) != len(fill.Prefixes) {
-			t.Errorf("read %d prefixes, wrote and read %d: %v", len(fill.Prefixes), len(again.Prefixes), err)
+		var written bytes.Buffer
+		must(t, writeFill(&written, fill))
+		again, err := readFill("sets/inet/feed4", written.Bytes())
+		if err != nil || !reflect.DeepEqual(again, fill) {
+			t.Errorf("read %v, wrote and read %v: %v", fill, again, err)
 		}
 	})
 }

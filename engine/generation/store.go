@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,9 +88,12 @@ func (s *store) save(r record) error {
 	all := map[string][]byte{"ruleset.nft": []byte(r.text)}
 	r.SHA256, r.Sets, r.Files = checksum(all["ruleset.nft"]), map[string]string{}, map[string]string{}
 	for _, f := range r.fills {
-		name := setFile(f)
-		all[name] = writeFill(f)
-		r.Sets[name] = checksum(all[name])
+		sum := sha256.New()
+		err := createSync(filepath.Join(tmp, setFile(f)), func(w io.Writer) error { return writeFill(io.MultiWriter(w, sum), f) })
+		if err != nil {
+			return fmt.Errorf("store generation %d: %w", r.Number, err)
+		}
+		r.Sets[setFile(f)] = hex.EncodeToString(sum.Sum(nil))
 	}
 	for name, content := range r.files {
 		if !fs.ValidPath(name) {
@@ -102,11 +106,7 @@ func (s *store) save(r record) error {
 		return fmt.Errorf("store generation %d: %w", r.Number, err)
 	}
 	for name, content := range all {
-		path := filepath.Join(tmp, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return fmt.Errorf("store generation %d: %w", r.Number, err)
-		}
-		if err := writeSync(path, content); err != nil {
+		if err := writeSync(filepath.Join(tmp, name), content); err != nil {
 			return fmt.Errorf("store generation %d: %w", r.Number, err)
 		}
 	}
@@ -253,12 +253,22 @@ func (s *store) prune(inUse ...uint64) error {
 }
 
 func writeSync(path string, b []byte) error {
+	return createSync(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// createSync writes a file, and its folder where that is missing, to the disk.
+func createSync(path string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(write(f), f.Sync(), f.Close())
 }
 
 func syncDir(path string) error {

@@ -48,7 +48,7 @@ func addressSet(v value) (*netipx.IPSet, error) {
 		b.AddSet(plain)
 	}
 	for _, s := range sets {
-		b.AddSet(s.Addrs)
+		s.Addrs.AddTo(&b)
 	}
 	return b.IPSet()
 }

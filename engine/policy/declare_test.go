@@ -115,7 +115,7 @@ func TestBadList(t *testing.T) {
 func TestListFromElsewhere(t *testing.T) {
 	folder := fstest.MapFS{"policy.lua": {Data: []byte(prelude + `fw.set "a" { file = "list" }`)}, "list": {Data: []byte("\ufeff192.0.2.1\r\n# x\r\n\t2001:db8::/32 # y")}}
 	p := loadFolder(t, folder, Env{})
-	if got := fmt.Sprint(p.Ruleset().Sets[2].Addrs.Prefixes()); got != "[192.0.2.1/32 2001:db8::/32]" {
+	if got := fmt.Sprint(slices.Collect(p.Ruleset().Sets[2].Addrs.Prefixes())); got != "[192.0.2.1/32 2001:db8::/32]" {
 		t.Errorf("got %s", got)
 	}
 }

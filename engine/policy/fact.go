@@ -1,7 +1,8 @@
 package policy
 
 import (
-	"strings"
+	"bytes"
+	"iter"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -39,27 +40,22 @@ func (l *loader) lines(L *lua.LState) int {
 	}
 	t := L.NewTable()
 	for _, line := range listLines(data) {
-		t.Append(lua.LString(line.text))
+		t.Append(lua.LString(line))
 	}
 	L.Push(t)
 	return 1
 }
 
-type listLine struct {
-	number int
-	text   string
-}
-
-// listLines gives the lines of a list file, without blank ones and comments.
-func listLines(data []byte) []listLine {
-	var out []listLine
-	number := 0
-	for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) {
-		number++
-		text, _, _ := strings.Cut(line, "#")
-		if text = strings.TrimSpace(text); text != "" {
-			out = append(out, listLine{number, text})
+// listLines yields the numbers and texts of the lines of a list file, without blank ones and comments.
+func listLines(data []byte) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		number := 0
+		for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
+			number++
+			line, _, _ = bytes.Cut(line, []byte("#"))
+			if line = bytes.TrimSpace(line); len(line) > 0 && !yield(number, string(line)) {
+				return
+			}
 		}
 	}
-	return out
 }

@@ -93,7 +93,7 @@ func matchAddr(f ruleset.Addr) matcher {
 		b.AddSet(f.Addrs)
 	}
 	for _, s := range f.Sets {
-		b.AddSet(s.Addrs)
+		s.Addrs.AddTo(&b)
 	}
 	set, err := b.IPSet()
 	if err != nil {

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 
 	lua "github.com/yuin/gopher-lua"
 	"go4.org/netipx"
@@ -46,7 +48,7 @@ func (s *setObject) holds(content string) error {
 // set is fw.set.
 func (l *loader) newSet(L *lua.LState) int {
 	form := `fw.set "name" { "192.0.2.0/24" }`
-	s := &setObject{set: &ruleset.Set{Name: stringArg(L, 1, form), Addrs: &netipx.IPSet{}, Pos: l.here()}}
+	s := &setObject{set: &ruleset.Set{Name: stringArg(L, 1, form), Addrs: &ruleset.Addresses{}, Pos: l.here()}}
 	noMore(L, 1, form)
 	l.set.Sets = append(l.set.Sets, s.set)
 	l.unready = append(l.unready, s)
@@ -75,7 +77,7 @@ func (s *setObject) call(p *Policy, L *lua.LState) int {
 type setContent struct {
 	items value
 	file  string
-	lines []listLine
+	data  []byte
 }
 
 func setOptions() []option[*setContent] {
@@ -86,8 +88,8 @@ func setOptions() []option[*setContent] {
 				if err != nil {
 					return err
 				}
-				data, err := l.state.ReadFile(name)
-				c.file, c.lines = name, listLines(data)
+				c.file = name
+				c.data, err = l.state.ReadFile(name)
 				return err
 			}},
 		{Entry: Entry{Name: "keep", Instead: "-"}},
@@ -97,25 +99,35 @@ func setOptions() []option[*setContent] {
 // fillSet reads the set's items and lines. The first of them says what it holds.
 func (l *loader) fillSet(s *ruleset.Set, t table, c setContent) error {
 	items := positional(t)
-	if isPort(items, c.lines) {
+	if isPort(items, c.data) {
 		s.Addrs = nil
 		return l.fillPorts(s, items, c)
 	}
-	var b netipx.IPSetBuilder
-	set, err := addressSet(items)
+	plain, sets, err := addresses(items)
 	if err != nil {
 		return err
 	}
-	b.AddSet(set)
+	var b ruleset.AddressesBuilder
+	add := func(ranges iter.Seq[netipx.IPRange]) {
+		for r := range ranges {
+			b.Add(r)
+		}
+	}
+	if plain != nil {
+		add(slices.Values(plain.Ranges()))
+	}
+	for _, o := range sets {
+		add(o.Addrs.Ranges())
+	}
 	l.eachLine(c, func(text string) error {
 		r, err := parseAddress(text)
 		if err == nil {
-			b.AddRange(r)
+			b.Add(r)
 		}
 		return err
 	})
-	s.Addrs, err = b.IPSet()
-	return err
+	s.Addrs = b.Addresses()
+	return nil
 }
 
 func (l *loader) fillPorts(s *ruleset.Set, items value, c setContent) error {
@@ -138,12 +150,12 @@ func (l *loader) fillPorts(s *ruleset.Set, items value, c setContent) error {
 // there, at the lines themselves.
 func (l *loader) eachLine(c setContent, f func(text string) error) {
 	bad := 0
-	for _, line := range c.lines {
-		err := f(line.text)
+	for number, text := range listLines(c.data) {
+		err := f(text)
 		if err == nil {
 			continue
 		}
-		pos := ruleset.Pos{File: c.file, Line: line.number}
+		pos := ruleset.Pos{File: c.file, Line: number}
 		if bad++; bad > maxListMistakes {
 			l.report(pos, "and more bad lines behind this one")
 			return
@@ -166,7 +178,7 @@ func positional(t table) value {
 }
 
 // isPort reports whether the first of the items, or else of the lines, is a port.
-func isPort(items value, lines []listLine) bool {
+func isPort(items value, data []byte) bool {
 	first := items.LValue
 	for {
 		list, ok := first.(*lua.LTable)
@@ -184,7 +196,12 @@ func isPort(items value, lines []listLine) bool {
 	if s, ok := unwrap[*setObject](first); ok {
 		return s.set.IsPorts()
 	}
-	return first == lua.LNil && len(lines) > 0 && portText(lines[0].text)
+	if first == lua.LNil {
+		for _, line := range listLines(data) {
+			return portText(line)
+		}
+	}
+	return false
 }
 
 // portText reports whether s can only be a port: no address looks so.

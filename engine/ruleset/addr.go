@@ -1,12 +1,16 @@
 package ruleset
 
-import "go4.org/netipx"
+import (
+	"iter"
+
+	"go4.org/netipx"
+)
 
 // Set is a named set of addresses of both families, or of ports. In the kernel
 // an address set is two sets, named with a 4 and a 6 behind the author's name.
 type Set struct {
 	Name  string
-	Addrs *netipx.IPSet // of an address set
+	Addrs *Addresses  // of an address set
 	Ports []PortRange   // of a port set
 	Pos   Pos
 }
@@ -50,13 +54,19 @@ func familyRanges(set *netipx.IPSet, f family) []string {
 	if set == nil {
 		return nil
 	}
-	return rangeTexts(halfOf(set, f))
+	return rangeTexts(func(yield func(netipx.IPRange) bool) {
+		for _, r := range set.Ranges() {
+			if r.From().Is4() == (f == ipv4) && !yield(r) {
+				return
+			}
+		}
+	})
 }
 
-func rangeTexts(ranges []netipx.IPRange) []string {
-	out := make([]string, len(ranges))
-	for i, r := range ranges {
-		out[i] = rangeText(r)
+func rangeTexts(ranges iter.Seq[netipx.IPRange]) []string {
+	var out []string
+	for r := range ranges {
+		out = append(out, rangeText(r))
 	}
 	return out
 }

@@ -31,13 +31,9 @@ func (r *Ruleset) Render(o Options) *Script {
 func (r *Ruleset) Digest() string {
 	h := sha256.New()
 	h.Write([]byte(r.Render(Options{}).String()))
-	var line []byte
 	for _, f := range r.Fills() {
 		h.Write([]byte(f.Set))
-		for _, p := range f.Prefixes {
-			line = p.AppendTo(line[:0])
-			h.Write(append(line, '\n'))
-		}
+		f.Addrs.digest(h)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -194,15 +190,19 @@ func (w *writer) namedSet(s *Set) {
 	}
 	for i, typ := range [...]string{"ipv4_addr", "ipv6_addr"} {
 		f := family(i + 1)
-		ranges := s.ranges(f)
-		flags, content := " flags interval;", ""
-		if hosts(ranges) {
-			flags = ""
+		addrs := s.Addrs.half(f)
+		kind, content := " flags interval;", ""
+		n, single := addrs.singles()
+		if single {
+			kind = ""
 		}
-		if len(ranges) < fillSize {
-			content = elements(rangeTexts(ranges))
+		switch large := addrs.Len() >= fillSize; {
+		case !large:
+			content = elements(rangeTexts(addrs.Ranges()))
+		case single:
+			kind = fmt.Sprintf(" size %d;", n) // the kernel then makes the whole hash at once
 		}
-		w.at(s.Pos, "\tset %s%s { type %s;%s%s }", s.Name, f.digit(), typ, flags, content)
+		w.at(s.Pos, "\tset %s%s { type %s;%s%s }", s.Name, f.digit(), typ, kind, content)
 	}
 }
 

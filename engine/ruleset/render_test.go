@@ -37,10 +37,19 @@ func addrs(t testing.TB, texts ...string) *netipx.IPSet {
 	return set
 }
 
+// addresses makes the same for a named set.
+func addresses(t testing.TB, texts ...string) *Addresses {
+	var b AddressesBuilder
+	for _, r := range addrs(t, texts...).Ranges() {
+		b.Add(r)
+	}
+	return b.Addresses()
+}
+
 // everything is a ruleset that uses each field and item at least once.
 func everything(t testing.TB) *Ruleset {
-	admins := &Set{Name: "admins", Addrs: addrs(t, "192.0.2.0/28", "2001:db8::/48"), Pos: Pos{"all.lua", 1}}
-	hosts := &Set{Name: "hosts", Addrs: addrs(t, "198.51.100.7", "198.51.100.9"), Pos: Pos{"all.lua", 2}}
+	admins := &Set{Name: "admins", Addrs: addresses(t, "192.0.2.0/28", "2001:db8::/48"), Pos: Pos{"all.lua", 1}}
+	hosts := &Set{Name: "hosts", Addrs: addresses(t, "198.51.100.7", "198.51.100.9"), Pos: Pos{"all.lua", 2}}
 	ports := &Set{Name: "mail", Ports: []PortRange{{25, 25}, {465, 465}, {6000, 6100}}, Pos: Pos{"all.lua", 3}}
 	closed := &Stream{Name: "closed"}
 	slow := &Stream{Name: "slow", Snaplen: 64, Rate: &Rate{Packets: 100, Unit: "second", Burst: 20}}
