@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"iter"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -46,16 +47,35 @@ func (l *loader) lines(L *lua.LState) int {
 	return 1
 }
 
-// listLines yields the numbers and texts of the lines of a list file, without blank ones and comments.
+// listLines yields the numbers and texts of the lines of a list file, without blank ones and comments. It makes
+// strings of many lines at once: of a million lines, each its own string, a third of the time goes into making them.
 func listLines(data []byte) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
 		number := 0
-		for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\ufeff"))) {
-			number++
-			line, _, _ = bytes.Cut(line, []byte("#"))
-			if line = bytes.TrimSpace(line); len(line) > 0 && !yield(number, string(line)) {
-				return
+		for data = bytes.TrimPrefix(data, []byte("\ufeff")); len(data) > 0; {
+			n := wholeLines(data, 1<<16)
+			for line := range strings.Lines(string(data[:n])) {
+				number++
+				line, _, _ = strings.Cut(line, "#")
+				if line = strings.TrimSpace(line); line != "" && !yield(number, line) {
+					return
+				}
 			}
+			data = data[n:]
 		}
 	}
+}
+
+// wholeLines returns the length of the whole lines at the start of data that have some n bytes, or of the first one.
+func wholeLines(data []byte, n int) int {
+	if len(data) <= n {
+		return len(data)
+	}
+	if i := bytes.LastIndexByte(data[:n], '\n'); i >= 0 {
+		return i + 1
+	}
+	if i := bytes.IndexByte(data[n:], '\n'); i >= 0 {
+		return n + i + 1
+	}
+	return len(data)
 }

@@ -11,7 +11,7 @@ import (
 type Set struct {
 	Name  string
 	Addrs *Addresses  // of an address set
-	Ports []PortRange   // of a port set
+	Ports []PortRange // of a port set
 	Pos   Pos
 }
 

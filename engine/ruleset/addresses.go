@@ -123,23 +123,38 @@ func (a *Addresses) singles() (n uint64, ok bool) {
 
 // Prefixes yields the addresses as a kernel set holds them: one by one where they are singles, else as prefixes.
 func (a *Addresses) Prefixes() iter.Seq[netip.Prefix] {
+	if _, single := a.singles(); single {
+		return a.each
+	}
 	return func(yield func(netip.Prefix) bool) {
-		_, single := a.singles()
 		var parts []netip.Prefix
 		for r := range a.Ranges() {
-			for addr := r.From(); single && addr.IsValid() && addr.Compare(r.To()) <= 0; addr = addr.Next() {
-				if !yield(netip.PrefixFrom(addr, addr.BitLen())) {
-					return
-				}
-			}
-			if single {
-				continue
-			}
 			parts = r.AppendPrefixes(parts[:0])
 			for _, p := range parts {
 				if !yield(p) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// each yields every single address.
+func (a *Addresses) each(yield func(netip.Prefix) bool) {
+	for _, s := range a.v4 {
+		for n := uint64(s.from); n <= uint64(s.to); n++ {
+			if !yield(netip.PrefixFrom(address4(uint32(n)), 32)) {
+				return
+			}
+		}
+	}
+	for _, s := range a.v6 {
+		for n := s.from; ; n = n.next() {
+			if !yield(netip.PrefixFrom(address6(n), 128)) {
+				return
+			}
+			if n == s.to {
+				break
 			}
 		}
 	}
@@ -155,9 +170,15 @@ func (a *Addresses) AddTo(b *netipx.IPSetBuilder) {
 // digest writes what identifies the addresses.
 func (a *Addresses) digest(w io.Writer) {
 	b := bufio.NewWriter(w)
-	for r := range a.Ranges() {
-		both, _ := r.From().AppendBinary(b.AvailableBuffer()) // it never fails
-		both, _ = r.To().AppendBinary(both)
+	for _, s := range a.v4 {
+		both := binary.BigEndian.AppendUint32(b.AvailableBuffer(), s.from)
+		b.Write(binary.BigEndian.AppendUint32(both, s.to))
+	}
+	for _, s := range a.v6 {
+		both := b.AvailableBuffer()
+		for _, n := range []uint64{s.from[0], s.from[1], s.to[0], s.to[1]} {
+			both = binary.BigEndian.AppendUint64(both, n)
+		}
 		b.Write(both)
 	}
 	b.Flush()

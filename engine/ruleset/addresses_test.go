@@ -112,6 +112,9 @@ func TestSingles(t *testing.T) {
 		{"IPv6 addresses", func(i uint32) string { return r6(2*i, 0) }, n, true},
 		{"IPv6 pairs", func(i uint32) string { return r6(3*i, 1) }, 2 * n, true},
 		{"IPv6 threes", func(i uint32) string { return r6(4*i, 2) }, 3 * n, false},
+		{"IPv6 ranges over 64 bits", func(i uint32) string {
+			return netipx.IPRangeFrom(address6(uint128{uint64(4 * i), 0}), address6(uint128{uint64(4*i + 1), 0})).String()
+		}, 0, false},
 		{"IPv6 networks", func(i uint32) string {
 			a := address6(uint128{uint64(2 * i), 0})
 			return netipx.RangeOfPrefix(netip.PrefixFrom(a, 64)).String()
@@ -160,7 +163,8 @@ func TestDigestOfLargeSets(t *testing.T) {
 		r := Ruleset{Sets: []*Set{{Name: "feed", Addrs: b.Addresses()}}}
 		return r.Digest()
 	}
-	if digest(7) != digest(7) || digest(7) == digest(8) {
+	seven, again, eight := digest(7), digest(7), digest(8)
+	if seven != again || seven == eight {
 		t.Error("the digest does not tell which addresses there are")
 	}
 }

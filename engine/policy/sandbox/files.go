@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -46,14 +47,15 @@ func readRegular(files fs.FS, name string, limit int) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), int64(limit))) + bytes.MinRead) // a large file is not copied as it grows
+	if _, err := data.ReadFrom(io.LimitReader(f, int64(limit)+1)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if len(data) > limit {
+	if data.Len() > limit {
 		return nil, fmt.Errorf("read %s: the files of a policy are larger than %d MiB together", name, maxFiles>>20)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // Files returns everything that was read so far, by name: sources and data. A
