@@ -181,3 +181,26 @@ func TestReadDoesNotAllocate(t *testing.T) {
 		r.Close()
 	}
 }
+
+// Wake has a Read return that waits, or the next one, whatever the threshold does
+// meanwhile.
+func TestWake(t *testing.T) {
+	loadRules(t, `table inet t { chain in { type filter hook input priority filter; udp dport 9 log group 5 drop; }; }`)
+	r := open(t, nflog.Config{Group: 5})
+	within(t, r, func() {
+		for i := range 20 {
+			if i%2 == 0 {
+				r.Wake()
+			} else {
+				time.AfterFunc(5*time.Millisecond, r.Wake)
+			}
+			if err := r.Read(func(*nflog.Event) { t.Error("an event of nothing") }); err != nil {
+				t.Fatalf("Read after Wake: %v", err)
+			}
+		}
+	})
+	send(t, dialUDP(t, "127.0.0.1:9"), 1, []byte("still there"))
+	if events := collect(t, r, 1); events[0].Payload == "" {
+		t.Errorf("events after Wake: %+v", events)
+	}
+}
