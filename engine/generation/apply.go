@@ -51,14 +51,14 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	if err != nil {
 		return Generation{}, err
 	}
+	tables, fills := req.Ruleset.Render(ruleset.Options{Generation: n, Trial: true, Alive: req.Lease}), req.Ruleset.Fills()
 	g := Generation{
-		Number: n, Policy: req.Ruleset.Policy, Path: req.Path, Digest: req.Ruleset.Digest(),
+		Number: n, Policy: req.Ruleset.Policy, Path: req.Path, Digest: req.Ruleset.DigestOf(tables),
 		Applied: time.Now().UTC().Truncate(time.Second), By: req.By, Confirm: req.Confirm, Fallback: req.Fallback, Lease: req.Lease,
 	}
 	if first := c.describe(c.trial); first != nil && !c.trial.expired() && first.Fallback != "" {
 		g.Fallback = first.Fallback
 	}
-	tables, fills := req.Ruleset.Render(ruleset.Options{Generation: n, Trial: true, Alive: req.Lease}), req.Ruleset.Fills()
 	arm, err := c.arm(req.Ruleset, g)
 	if err != nil {
 		return Generation{}, err

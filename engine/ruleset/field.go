@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -57,7 +58,7 @@ type PortRange struct{ From, To uint16 }
 
 func (p PortRange) String() string {
 	if p.From == p.To {
-		return fmt.Sprint(p.From)
+		return strconv.Itoa(int(p.From))
 	}
 	return fmt.Sprintf("%d-%d", p.From, p.To)
 }
@@ -250,11 +251,10 @@ func alternatives(key string, not bool, values []string) []string {
 	}
 	out := make([]string, len(values))
 	for i, v := range values {
-		parts := []string{key + " " + v}
+		out[i] = key + " " + v
 		for _, earlier := range values[:i] {
-			parts = append(parts, key+" != "+earlier)
+			out[i] += " " + key + " != " + earlier
 		}
-		out[i] = strings.Join(parts, " ")
 	}
 	return out
 }
@@ -268,12 +268,12 @@ func compare(not bool, value string) string {
 
 // braces renders one value as itself and several as an anonymous set.
 func braces[T any](values []T) string {
+	if len(values) == 1 {
+		return fmt.Sprint(values[0])
+	}
 	texts := make([]string, len(values))
 	for i, v := range values {
 		texts[i] = fmt.Sprint(v)
-	}
-	if len(texts) == 1 {
-		return texts[0]
 	}
 	return "{ " + strings.Join(texts, ", ") + " }"
 }

@@ -42,8 +42,9 @@ func (q Quota) String() string {
 
 // meters renders what of a rule keeps count, for each family, as alternatives.
 // Kernel rules that share a meter share its object, so that together they keep to it.
-func (w *writer) meters(c *Chain, r *Rule, index int, shared bool) map[family][]string {
-	out := map[family][]string{anyFamily: {""}, ipv4: {""}, ipv6: {""}}
+func (w *writer) meters(c *Chain, r *Rule, index int, shared bool) [3][]string {
+	none := []string{""}
+	out := [...][]string{anyFamily: none, ipv4: none, ipv6: none}
 	for n, field := range r.Fields {
 		name := func(kind string) string { return fmt.Sprintf("%s.%d", derived(kind, c, r, index), n) }
 		for _, f := range [...]family{anyFamily, ipv4, ipv6} {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -28,9 +29,17 @@ func (r *Ruleset) Render(o Options) *Script {
 }
 
 // Digest identifies what the ruleset means to the kernel, whatever its number.
-func (r *Ruleset) Digest() string {
+func (r *Ruleset) Digest() string { return r.DigestOf(r.Render(Options{})) }
+
+// DigestOf is Digest of a ruleset that Render has written already, with any Options.
+func (r *Ruleset) DigestOf(rendered *Script) string {
 	h := sha256.New()
-	h.Write([]byte(r.Render(Options{}).String()))
+	text, from := rendered.String(), 0
+	for _, o := range rendered.optional {
+		io.WriteString(h, text[from:o.from])
+		from = o.to
+	}
+	io.WriteString(h, text[from:])
 	for _, f := range r.Fills() {
 		h.Write([]byte(f.Set))
 		f.Addrs.digest(h)
@@ -87,13 +96,7 @@ func (w *writer) render() {
 	w.trap()
 	w.Script = out
 
-	w.Line("table %s %s {", w.family, w.table)
-	if w.options.Trial {
-		w.Line("\tset %s { %s; flags timeout; }", Lease, w.family.gate().setType)
-	}
-	if alive := w.options.Alive; alive > 0 { // as the set's own timeout, it is known wherever the set is
-		w.Line("\tset %s { %s; flags timeout; timeout %s; }", Alive, w.family.gate().setType, milliseconds(alive))
-	}
+	w.open()
 	for _, s := range w.set.Sets {
 		if w.set.declares(w.family, s) {
 			w.namedSet(s)
@@ -105,6 +108,20 @@ func (w *writer) render() {
 	w.Append(&body)
 	w.Append(&w.branches)
 	w.Line("}")
+}
+
+// open begins the table with the sets of its gates.
+func (w *writer) open() {
+	fmt.Fprintf(&w.text, "table %s ", w.family)
+	from := w.text.Len()
+	w.Line("%s {", w.table)
+	if w.options.Trial {
+		w.Line("\tset %s { %s; flags timeout; }", Lease, w.family.gate().setType)
+	}
+	if alive := w.options.Alive; alive > 0 { // as the set's own timeout, it is known wherever the set is
+		w.Line("\tset %s { %s; flags timeout; timeout %s; }", Alive, w.family.gate().setType, milliseconds(alive))
+	}
+	w.isOptional(from)
 }
 
 func (w *writer) chain(c *Chain) {
@@ -125,12 +142,14 @@ func (w *writer) chain(c *Chain) {
 
 // gates are the first rules of every base chain.
 func (w *writer) gates() {
+	from := w.text.Len()
 	if w.options.Trial {
 		w.Line("\t\t%s", w.family.whileRule(Lease, LeaseComment))
 	}
 	if w.options.Alive > 0 {
 		w.Line("\t\t%s", w.family.whileRule(Alive, AliveComment))
 	}
+	w.isOptional(from)
 }
 
 // trap renders the sets of trapped sources and the chain that drops them.

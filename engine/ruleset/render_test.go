@@ -205,9 +205,18 @@ func TestDigest(t *testing.T) {
 	if a.Digest() != b.Digest() {
 		t.Error("the same ruleset has two digests")
 	}
+	for _, o := range []Options{{Generation: 8}, {Generation: 8, Trial: true}, {Generation: 77, Trial: true, Alive: time.Minute}, {Alive: time.Hour}} {
+		if got := a.DigestOf(a.Render(o)); got != a.Digest() {
+			t.Errorf("%+v: the digest says something of how the ruleset was rendered", o)
+		}
+	}
 	b.Chains[1].Rules[0].Items = []Item{Verdict{Kind: "drop"}}
 	if a.Digest() == b.Digest() {
 		t.Error("another verdict left the digest as it was")
+	}
+	of := func(f Family) string { return (&Ruleset{Chains: []*Chain{{Name: "c", Family: f}}}).Digest() }
+	if of(Bridge) == of(ARP) {
+		t.Error("another family left the digest as it was")
 	}
 }
 

@@ -23,11 +23,12 @@ func (w *writer) rule(c *Chain, r *Rule, index int) {
 	if len(branch) > 0 {
 		verdict = "jump " + w.branch(c, r, branch, index)
 	}
+	var words []string
 	for _, m := range matches {
 		conditions, statements, end := w.items(c, r, items, m.family)
 		for _, meter := range meters[m.family] {
-			parts := slices.Concat([]string{m.text}, conditions, []string{meter}, statements)
-			w.at(r.Pos, "\t\t%s", join(append(parts, "counter", end+verdict, "comment "+quote(r.Name))))
+			words = append(append(append(append(words[:0], m.text), conditions...), meter), statements...)
+			w.words(r.Pos, "\t\t", append(words, "counter", end+verdict, "comment", quote(r.Name))...)
 		}
 	}
 }
@@ -206,6 +207,9 @@ func (w *writer) statement(c *Chain, r *Rule, item Item, f family) string {
 
 // product joins each head with each tail.
 func product(heads, tails []string) []string {
+	if len(heads) == 1 && heads[0] == "" {
+		return tails
+	}
 	var out []string
 	for _, h := range heads {
 		for _, t := range tails {

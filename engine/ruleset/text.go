@@ -10,7 +10,12 @@ import (
 type Script struct {
 	text strings.Builder
 	pos  []Pos // of each line
+
+	optional []part // what stands there because of Options
 }
+
+// part is a part of a text, from one byte up to another.
+type part struct{ from, to int }
 
 // String returns the text.
 func (s *Script) String() string { return s.text.String() }
@@ -30,11 +35,36 @@ func (s *Script) Line(format string, args ...any) { s.at(Pos{}, format, args...)
 
 // Append adds every line of another script.
 func (s *Script) Append(o *Script) {
+	for _, p := range o.optional {
+		s.optional = append(s.optional, part{s.text.Len() + p.from, s.text.Len() + p.to})
+	}
 	s.text.WriteString(o.text.String())
 	s.pos = append(s.pos, o.pos...)
 }
 
+// isOptional says of what was written from a place on that Options asked for it.
+func (s *Script) isOptional(from int) { s.optional = append(s.optional, part{from, s.text.Len()}) }
+
 func (s *Script) at(pos Pos, format string, args ...any) {
-	fmt.Fprintf(&s.text, format+"\n", args...)
+	fmt.Fprintf(&s.text, format, args...)
+	s.end(pos)
+}
+
+// words adds one line: those of its words that are not empty.
+func (s *Script) words(pos Pos, indent string, words ...string) {
+	s.text.WriteString(indent)
+	space := ""
+	for _, word := range words {
+		if word != "" {
+			s.text.WriteString(space)
+			s.text.WriteString(word)
+			space = " "
+		}
+	}
+	s.end(pos)
+}
+
+func (s *Script) end(pos Pos) {
+	s.text.WriteByte('\n')
 	s.pos = append(s.pos, pos)
 }
