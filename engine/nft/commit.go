@@ -64,6 +64,21 @@ func (c *conn) makeRoom(size int) error {
 	return nil
 }
 
+// offer makes room for a transaction of size bytes, and returns how large one may be: less where net.core.wmem_max does not allow it.
+func (c *conn) offer(size int) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.makeRoom(size); err != nil {
+		return 0, err
+	}
+	granted := 0
+	var getErr error
+	err := c.raw.Control(func(fd uintptr) {
+		granted, getErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	})
+	return min(size, granted-headroom), errors.Join(err, getErr)
+}
+
 // headroom is more than what the kernel keeps of the send buffer for itself (net/netlink/af_netlink.c: netlink_sendmsg).
 const headroom = 4096
 

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"net/netip"
 	"os/exec"
 	"testing"
 	"time"
@@ -59,5 +60,40 @@ func TestMilliseconds(t *testing.T) {
 		if got := milliseconds(n); got != want {
 			t.Errorf("milliseconds(%d) = %v, want %v", n, got, want)
 		}
+	}
+}
+
+// TestLoadWithLittleRoom: where the process may send little at once, as with the usual net.core.wmem_max in a user
+// namespace, a load takes more transactions.
+func TestLoadWithLittleRoom(t *testing.T) {
+	netnstest.Kernel(t)
+	const n = 50_000
+	if out, err := exec.Command("nft", "add table inet t; add set inet t s { type ipv4_addr; flags timeout; }").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer exec.Command("nft", "flush ruleset").Run()
+	c, err := Open(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.write.sock.SetWriteBuffer(212_992); err != nil { // the usual net.core.wmem_max
+		t.Fatal(err)
+	}
+	c.write.room = 1 << 30 // and there is no more to be had
+	table := Table{Family: Inet, Name: "t"}
+	err = c.Load(table, "s", func(yield func(Element) bool) {
+		for i := range uint32(n) {
+			addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			if !yield(Element{Prefix: netip.PrefixFrom(addr, 32), Timeout: time.Hour}) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := c.Elements(table, "s"); err != nil || len(all) != n {
+		t.Errorf("the set holds %d elements, %v; want %d", len(all), err, n)
 	}
 }

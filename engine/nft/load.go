@@ -2,13 +2,14 @@ package nft
 
 import (
 	"iter"
+	"math"
 
 	"golang.org/x/sys/unix"
 )
 
-// loadSize is how many bytes go into one transaction of Load: enough that its cost does not matter, and few enough for
-// any process's socket buffer, which holds 416 KiB where nobody changed net.core.wmem_max.
-const loadSize = 1 << 18
+// loadSize is how many bytes go into one transaction of Load, if the process may send so many: enough that neither its cost
+// matters nor, on a busy machine, how long the threads of a Load wait for each other.
+const loadSize = 2 << 20
 
 // Load adds any number of addresses or prefixes to a set, in as many transactions as they take. While the kernel is busy with
 // one, Load takes the elements of the next. Of an error it returns the first; some of the elements are in the set then, so
@@ -23,6 +24,9 @@ func (c *Client) Load(t Table, set string, elements iter.Seq[Element]) error {
 		result: make(chan loaded, 1),
 	}
 	var err error
+	if l.size, err = c.write.offer(loadSize); err != nil {
+		return err
+	}
 	if l.info, err = l.tx.info(t, set); err != nil {
 		l.tx.fail(l.op, err)
 		return l.tx.err
@@ -49,6 +53,7 @@ func (c *Client) Load(t Table, set string, elements iter.Seq[Element]) error {
 type loader struct {
 	op     op
 	info   SetInfo
+	size   int // of a transaction
 	tx     *Tx // that is written to
 	list   int // where its list of elements begins, 0 for none
 	full   chan *Tx
@@ -81,7 +86,7 @@ func (l *loader) add(e Element) error {
 		return nil
 	}
 	l.endList()
-	if len(l.tx.w.b) < loadSize-maxList {
+	if len(l.tx.w.b) < l.size-math.MaxUint16 {
 		return nil
 	}
 	return l.turn()

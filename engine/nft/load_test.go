@@ -80,26 +80,26 @@ func TestLoadNothing(t *testing.T) {
 
 // TestLoadRefused: what is refused is named, and ends the load, wherever it stands.
 func TestLoadRefused(t *testing.T) {
-	const n = 100_000
 	for name, tt := range map[string]struct {
+		n     int
 		set   string
-		last  nft.Element // instead of the last of n
+		last  nft.Element // instead of the nth
 		is    error
 		text  string
 		early bool // the rest is not asked for
 	}{
-		"the set is full":                 {set: "host4", is: nft.ErrFull, text: "add to set host4", early: true},
-		"no such set":                     {set: "none", is: nft.ErrNotExist, text: "add to set none", early: true},
-		"the last one is of a wrong kind": {set: "roomy4", last: nft.Element{Prefix: prefix("2001:db8::1")}, text: "2001:db8::1/128: the set holds addresses of 32 bits"},
-		"the kernel refuses the last one": {set: "net4", last: nft.Element{Prefix: prefix("10.0.0.0/24")}, is: nft.ErrExist, text: "element 10.0.1.0"},
+		"the set is full":                 {n: 300_000, set: "host4", is: nft.ErrFull, text: "add to set host4", early: true},
+		"no such set":                     {n: 2, set: "none", is: nft.ErrNotExist, text: "add to set none", early: true},
+		"the last one is of a wrong kind": {n: 60_000, set: "roomy4", last: nft.Element{Prefix: prefix("2001:db8::1")}, text: "2001:db8::1/128: the set holds addresses of 32 bits"},
+		"the kernel refuses the last one": {n: 60_000, set: "net4", last: nft.Element{Prefix: prefix("10.0.0.0/24")}, is: nft.ErrExist, text: "element 10.0.1.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := open(t, sets)
 			command(t, "add set inet t roomy4 { type ipv4_addr; flags timeout; }", "-f", "-")
 			taken := 0
 			err := c.Load(table, tt.set, func(yield func(nft.Element) bool) {
-				for e := range spread("10.0.0.0/32", n) {
-					if taken++; taken == n && tt.last.Prefix.IsValid() {
+				for e := range spread("10.0.0.0/32", tt.n) {
+					if taken++; taken == tt.n && tt.last.Prefix.IsValid() {
 						e = tt.last
 					}
 					if !yield(e) {
@@ -114,8 +114,8 @@ func TestLoadRefused(t *testing.T) {
 				tt.is = err
 			}
 			wantErr(t, err, tt.is, tt.text)
-			if early := taken < n; early != tt.early {
-				t.Errorf("%d of %d elements were asked for", taken, n)
+			if early := taken < tt.n; early != tt.early {
+				t.Errorf("%d of %d elements were asked for", taken, tt.n)
 			}
 			add(t, c, "net4", elements("192.0.2.0/24")) // the client is fine
 		})
