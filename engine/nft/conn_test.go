@@ -68,7 +68,7 @@ func TestMilliseconds(t *testing.T) {
 func TestLoadWithLittleRoom(t *testing.T) {
 	netnstest.Kernel(t)
 	const n = 50_000
-	if out, err := exec.Command("nft", "add table inet t; add set inet t s { type ipv4_addr; flags timeout; }").CombinedOutput(); err != nil {
+	if out, err := exec.Command("nft", "add table inet t; add set inet t s { type ipv4_addr; flags timeout; size 65536; }").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	defer exec.Command("nft", "flush ruleset").Run()
