@@ -15,8 +15,19 @@ import (
 
 // action makes a function of the module that returns an item: form is how it is
 // called, read reads its arguments, of which there are at most most.
-func action(name string, most int, form string, read func(args []value) (ruleset.Action, error)) func(l *loader, L *lua.LState) int {
+// Where inMap is not empty, a map may be given instead: that is what is done
+// with what it gives.
+func action(name string, most int, form, inMap string, read func(args []value) (ruleset.Action, error)) func(l *loader, L *lua.LState) int {
 	return func(l *loader, L *lua.LState) int {
+		if m, ok := unwrap[*mapObject](L.Get(1)); ok && inMap != "" {
+			noMore(L, 1, name+"(map)")
+			it, err := lookupIn(inMap, m)
+			if err != nil {
+				L.RaiseError("%s: %v", name, err)
+			}
+			L.Push(l.wrap(word{name, it}))
+			return 1
+		}
 		noMore(L, most, form)
 		args := make([]value, most)
 		for i := range args {

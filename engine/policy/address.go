@@ -48,9 +48,17 @@ func addressSet(v value) (*netipx.IPSet, error) {
 		b.AddSet(plain)
 	}
 	for _, s := range sets {
+		if s.Dynamic {
+			return nil, errDynamic(s)
+		}
 		s.Addrs.AddTo(&b)
 	}
 	return b.IPSet()
+}
+
+// errDynamic says that a set's content is needed where it cannot be known.
+func errDynamic(s *ruleset.Set) error {
+	return fmt.Errorf("set %q is filled by packets, so only the kernel knows what it holds: ask for it in a rule", s.Name)
 }
 
 func address(v lua.LValue) (netipx.IPRange, error) {

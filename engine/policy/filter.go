@@ -55,6 +55,13 @@ func (l *loader) filter(h *Handler, t table) {
 	r := &ruleReader{loader: l, t: t, accepted: names(filterOptions())}
 	r.readFields(what, known)
 	for _, f := range r.fields {
+		if a, ok := f.(ruleset.Addr); ok {
+			for _, s := range a.Sets {
+				if s.Dynamic {
+					l.report(t.pos, "%s: %v", what, errDynamic(s))
+				}
+			}
+		}
 		h.filter = append(h.filter, l.matcher(f))
 	}
 }

@@ -36,14 +36,25 @@ func readConnections(_ *ruleReader, v value, _ bool) (ruleset.Field, error) {
 	return c, err
 }
 
-// readQuota reads "10 mbytes" or "over 10 mbytes".
+// readQuota reads an amount, or takes the quota that several rules share.
 func readQuota(_ *ruleReader, v value, _ bool) (ruleset.Field, error) {
+	if o, ok := unwrap[*namedObject](v.LValue); ok && o.kind == "quota" {
+		if !o.ready() {
+			return nil, fmt.Errorf("%s has no amount yet: %s", o, o.usage())
+		}
+		return ruleset.Budget{Quota: o.object}, nil
+	}
+	return quota(v)
+}
+
+// quota reads "10 mbytes" or "over 10 mbytes".
+func quota(v value) (ruleset.Quota, error) {
+	var q ruleset.Quota
 	s, err := text(v)
 	if err != nil {
-		return nil, fmt.Errorf("an amount such as \"10 mbytes\" is expected, not %s", describe(v.LValue))
+		return q, fmt.Errorf("an amount such as \"10 mbytes\" is expected, not %s", describe(v.LValue))
 	}
 	words := strings.Fields(s)
-	var q ruleset.Quota
 	if len(words) > 0 && words[0] == "over" {
 		q.Over, words = true, words[1:]
 	}
@@ -55,5 +66,5 @@ func readQuota(_ *ruleReader, v value, _ bool) (ruleset.Field, error) {
 			return q, nil
 		}
 	}
-	return nil, fmt.Errorf("%q is no amount: write for example \"10 mbytes\" or \"over 2 gbytes\" (bytes, kbytes, mbytes, gbytes, tbytes)", s)
+	return q, fmt.Errorf("%q is no amount: write for example \"10 mbytes\" or \"over 2 gbytes\" (bytes, kbytes, mbytes, gbytes, tbytes)", s)
 }

@@ -25,6 +25,8 @@ var about = map[string]string{
 	"time":            "Fields of a rule's `time = { … }`.",
 	"synproxy":        "Options of `fw.synproxy { … }`.",
 	"set":             "Options of `fw.set \"name\" { … }`, beside the elements themselves.",
+	"helper":          "Options of `fw.helper \"name\" { … }`.",
+	"flowtable":       "Options of `fw.flowtable \"name\" { … }`.",
 	"stream":          "Options of `fw.stream \"name\" { … }`.",
 	"detect":          "Options of `fw.detect \"name\" { … }`.",
 	"on":              "What the filter of `fw.on(stream, { … }, function(ev) … end)` can hold, beside the rule fields that a packet tells.",

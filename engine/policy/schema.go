@@ -39,6 +39,8 @@ func Reference() []Section {
 		section("time", timeFields()),
 		section("synproxy", synproxyFields()),
 		section("set", setOptions()),
+		section("helper", helperOptions()),
+		section("flowtable", flowtableOptions()),
 		section("stream", streamOptions()),
 		section("detect", detectOptions()),
 		section("on", filterOptions()),

@@ -4,10 +4,14 @@ import "moonlatch/engine/ruleset"
 
 // actionMembers are the functions that return what a rule does to its packets.
 func actionMembers() []member {
+	maps := map[string]string{"dnat": ruleset.MapDNAT, "snat": ruleset.MapSNAT, "mark": ruleset.MapMark, "ctmark": ruleset.MapConnMark}
 	do := func(name, takes, doc, form, chain string, most int, read func([]value) (ruleset.Action, error)) member {
+		if maps[name] != "" {
+			takes += "; or a map"
+		}
 		return member{
 			Entry:   Entry{Name: name, Takes: takes, Doc: "an item: " + doc, Example: chain + form + ` }`},
-			declare: action("fw."+name, most, form, read),
+			declare: action("fw."+name, most, form, maps[name], read),
 		}
 	}
 	return []member{
@@ -23,6 +27,9 @@ func actionMembers() []member {
 		do("dnat", "as snat", "gives packets another destination; it ends the rule", `fw.dnat({ "192.0.2.80", "2001:db8::80" }, 8080)`, `dstnat { "web", tcp = 80, `, 3, translated(ruleset.DNAT)),
 		do("masquerade", "ports and flags if need be", "gives packets the address of the interface that they leave through; it ends the rule", `fw.masquerade()`, `srcnat { "out", oif = "eth0", `, 2, local(ruleset.Masquerade)),
 		do("redirect", "port or range, and flags, if need be", "sends packets to this host itself; it ends the rule", `fw.redirect(8080)`, `dstnat { "web", tcp = 80, `, 2, local(ruleset.Redirect)),
+		{Entry: Entry{Name: "vmap", Takes: "a table of chains and verdicts by destination port, or by what its field by names", Doc: "an item: goes by the packet to one of several chains or verdicts; other packets go on with the next rule", Example: `input { "by port", tcp = true, fw.vmap { [22] = ssh_in, ["80-89"] = accept } }`}, declare: vmap},
+		{Entry: Entry{Name: "add", Takes: `dynamic set, "src" or "dst", time if need be`, Doc: "an item: puts the packet's address into the set, or prolongs its stay", Example: `local seen = fw.set "seen" { dynamic = true }; input { "knock", tcp = 7000, fw.add(seen, "src", "30s"), drop }`}, declare: add},
+		{Entry: Entry{Name: "flow", Takes: "flowtable", Doc: "an item: lets the connection bypass the rules from now on, in forward chains", Example: `local fast = fw.flowtable "fast" { devices = { "lo" } }; forward { "fast", ct = "established", fw.flow(fast), accept }`}, declare: flow},
 		{Entry: Entry{Name: "synproxy", Takes: "a table of options", Doc: "an item: answers new connections itself and lets those on that are completed", Example: `input { "web", tcp = 80, ct = { "invalid", "untracked" }, fw.synproxy { mss = 1460, wscale = 7 } }`}, declare: synproxy},
 	}
 }

@@ -14,6 +14,12 @@ func moduleMembers() []member {
 	list := []member{
 		{Entry: Entry{Name: "chain", Takes: "name, then a table of options", Doc: "declares a chain; calling it with a table appends a rule", Example: `fw.chain "input" { hook = "input", policy = "drop" }`}, declare: (*loader).newChain},
 		{Entry: Entry{Name: "set", Takes: "name, then a table of addresses, prefixes and ranges of both families, or of ports", Doc: "declares a named set", Example: `fw.set "admins" { "192.0.2.0/28", "2001:db8::/48" }`}, declare: (*loader).newSet},
+		{Entry: Entry{Name: "map", Takes: `name, then a table of addresses, of { address, port } or of marks, by destination port or by what its field by names: src, dst, sport, dport, iif, oif, mark, proto, mac`, Doc: "declares a named map, for fw.dnat, fw.snat, fw.mark and fw.ctmark", Example: `local ports = fw.map "ports" { [80] = "192.0.2.80", [443] = "192.0.2.81" }; dstnat { "ports", tcp = true, fw.dnat(ports) }`}, declare: (*loader).newMap},
+		{Entry: Entry{Name: "counter", Takes: "name", Doc: "declares a counter that several rules share: an item", Example: `local web = fw.counter "web"; input { "web", tcp = 80, web, accept }`}, declare: (*loader).newCounter},
+		{Entry: Entry{Name: "quota", Takes: `name, then "10 mbytes" or "over 10 mbytes"`, Doc: "declares a quota that several rules share: a value of the field quota", Example: `local plan = fw.quota "plan" "over 2 gbytes"; output { "plan", quota = plan, drop }`}, declare: (*loader).newQuota},
+		{Entry: Entry{Name: "helper", Takes: "name, then a table of options", Doc: "declares a connection tracking helper: an item", Example: `local ftp = fw.helper "ftp" { protocol = "tcp" }; raw { "ftp", tcp = 21, ftp }`}, declare: (*loader).newHelper},
+		{Entry: Entry{Name: "flowtable", Takes: "name, then a table of options", Doc: "declares a flowtable, for fw.flow", Example: `fw.flowtable "fast" { devices = { "lo" } }`}, declare: (*loader).newFlowtable},
+		{Entry: Entry{Name: "nft", Takes: "nft text", Doc: "stands in the generation's inet table as it is; base chains are declared with fw.chain", Example: `fw.nft [[ set marks { type mark; } ]]`}, declare: raw},
 		{Entry: Entry{Name: "stream", Takes: "name, then, if need be, a table of options", Doc: "declares a flow of packet events; rules that have it among their items log to it", Example: `fw.stream "closed"`}, declare: (*loader).newStream},
 		{Entry: Entry{Name: "detect", Takes: "name, then a table of options", Doc: "declares a detector, which counts the events of each source natively", Example: `fw.detect "portscan" { on = closed, count = "distinct dport", over = 10, within = "60s", ban = "1h" }`}, declare: (*loader).newDetector},
 		{Entry: Entry{Name: "on", Takes: "stream, a filter if need be, function(ev)", Doc: "calls the function for each event of the stream that the filter lets through", Example: `fw.on(closed, { tcp = 3389 }, function(ev) fw.ban(ev.src, "6h", "rdp probe") end)`}, declare: (*loader).on},
@@ -67,11 +73,6 @@ func verdictMembers() []member {
 func laterMembers() []member {
 	later := func(name, nft string) member { return member{Entry: Entry{Name: name, Instead: nft}} }
 	return []member{
-		later("vmap", "tcp dport vmap { 80 : accept, 81 : drop }"),
-		later("map", "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"),
-		later("counter", "-"),
-		later("add", "-"), later("flow", "-"), later("flowtable", "-"),
-		later("quota", "quota over 10 mbytes"), later("helper", "-"), later("nft", "-"),
 		later("brake", "-"), later("remember", "-"), later("recall", "-"),
 		later("metric", "-"), later("notify", "-"),
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	lua "github.com/yuin/gopher-lua"
 	"go4.org/netipx"
@@ -17,6 +18,7 @@ const maxListMistakes = 20
 // setObject is a set in a policy, which a call with a table fills.
 type setObject struct {
 	set    *ruleset.Set
+	tuples *ruleset.TupleSet // instead, of a set of several parts
 	filled bool
 }
 
@@ -28,7 +30,10 @@ func (s *setObject) ready() bool        { return s.filled }
 func (s *setObject) where() ruleset.Pos { return s.set.Pos }
 
 func (s *setObject) content() string {
-	if s.set.IsPorts() {
+	switch {
+	case s.tuples != nil:
+		return "items of several parts"
+	case s.set.IsPorts():
 		return "ports"
 	}
 	return "addresses"
@@ -67,8 +72,11 @@ func (s *setObject) call(p *Policy, L *lua.LState) int {
 	t := l.table(L, 2, s.usage()[len("write "):])
 	s.filled = true
 	c := setContent{items: value{LValue: t.LTable, pos: t.pos, lit: t.lit}}
+	before := l.count
 	fill(l, s.String(), t, setOptions(), &c)
-	l.reportAll(t.pos, s.String()+": ", l.fillSet(s.set, t, c))
+	if l.count == before || len(c.of) == 0 { // items make no sense where their parts do not
+		l.reportAll(t.pos, s.String()+": ", l.fillSet(s, t, c))
+	}
 	L.SetTop(1)
 	return 1
 }
@@ -78,10 +86,15 @@ type setContent struct {
 	items value
 	file  string
 	data  []byte
+	of    []ruleset.Key
+
+	dynamic bool
+	timeout time.Duration
+	size    int
 }
 
 func setOptions() []option[*setContent] {
-	return []option[*setContent]{
+	list := []option[*setContent]{
 		{Entry{Name: "file", Takes: "name of a file in the policy's folder", Doc: "a list to take in: one address, prefix, range or port a line, # starts a comment", Example: `fw.set "feed" { file = "lists/drop.txt" }`},
 			func(l *loader, c *setContent, v value) error {
 				name, err := text(v)
@@ -92,12 +105,21 @@ func setOptions() []option[*setContent] {
 				c.data, err = l.state.ReadFile(name)
 				return err
 			}},
+		keyOption(),
 		{Entry: Entry{Name: "keep", Instead: "-"}},
 	}
+	return append(list, dynamicOptions()...)
 }
 
 // fillSet reads the set's items and lines. The first of them says what it holds.
-func (l *loader) fillSet(s *ruleset.Set, t table, c setContent) error {
+func (l *loader) fillSet(o *setObject, t table, c setContent) error {
+	s := o.set
+	switch {
+	case len(c.of) > 0:
+		return l.fillTuples(o, t, c)
+	case c.dynamic || c.timeout > 0 || c.size > 0:
+		return c.fillDynamic(s, t)
+	}
 	items := positional(t)
 	if isPort(items, c.data) {
 		s.Addrs = nil

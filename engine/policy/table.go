@@ -110,6 +110,12 @@ func (t table) strays() []lua.LValue {
 	return out
 }
 
+// asTable returns a value that is a table as one.
+func asTable(v value) (table, bool) {
+	t, ok := v.LValue.(*lua.LTable)
+	return table{LTable: t, pos: v.pos, lit: v.lit}, ok
+}
+
 // maxNesting bounds lists of lists: a list can hold itself.
 const maxNesting = 16
 

@@ -11,23 +11,24 @@ import (
 type Action struct {
 	Name   string // in a policy, for people
 	v4, v6 string // for each family, or empty where it cannot be done to its packets
-	ends   bool   // nothing can stand behind it
+	last   bool   // nothing can stand behind it
 	nat    string // the kinds of hook that it needs a nat chain at; empty where it needs none
 	ports  bool   // the rule must name a protocol with ports
 }
 
 func (Action) item() {}
 
-// statement is the action for the packets of a family, or "" where there is none.
-func (a Action) statement(f family) string {
-	if f == ipv6 || f == anyFamily && a.v4 == "" {
+func (a Action) do(_ *Rule, f family) string {
+	if f == ipv6 {
 		return a.v6
 	}
 	return a.v4
 }
 
-// split reports whether the families need rules of their own.
+func (a Action) ends() bool  { return a.last }
 func (a Action) split() bool { return a.v4 != a.v6 }
+
+func (a Action) serves(f family) bool { return a.do(nil, f) != "" }
 
 func same(name, text string) Action { return Action{Name: name, v4: text, v6: text} }
 
@@ -82,7 +83,7 @@ func Queue(from, to uint16, bypass, fanout bool) Action {
 		text += " flags " + strings.Join(flags, ",")
 	}
 	a := same("fw.queue", text+" to "+PortRange{from, to}.String())
-	a.ends = true
+	a.last = true
 	return a
 }
 
@@ -180,6 +181,6 @@ func Redirect(to ...Target) Action { return translation("redirect", "prerouting 
 
 func translation(text, hooks string, targets ...Target) Action {
 	a := towards("fw."+text, text, targets...)
-	a.ends, a.nat = true, hooks
+	a.last, a.nat = true, hooks
 	return a
 }

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"iter"
+	"time"
 
 	"go4.org/netipx"
 )
@@ -13,6 +14,26 @@ type Set struct {
 	Addrs *Addresses  // of an address set
 	Ports []PortRange // of a port set
 	Pos   Pos
+
+	// Of a set of addresses that packets fill:
+	Dynamic bool
+	Timeout time.Duration // how long an address stays that Add gives no time; 0 means for good
+	Size    int           // the most addresses of each family; 0 means nft's default
+	Keep    bool          // the next generation takes its content over
+}
+
+func (s *Set) size() int {
+	if s.Size > 0 {
+		return s.Size
+	}
+	return dynamicSize
+}
+
+func (s *Set) timeout() string {
+	if s.Timeout == 0 {
+		return ""
+	}
+	return " timeout " + milliseconds(s.Timeout) + ";"
 }
 
 // IsPorts reports whether it is a set of ports.

@@ -10,6 +10,16 @@ import (
 // order. The implementations are all in this package.
 type Item interface{ item() }
 
+// statement is an item that becomes one nft statement, which may be another one
+// for each address family.
+type statement interface {
+	Item
+	do(r *Rule, f family) string // the statement, for packets of the family
+	ends() bool                  // nothing can stand behind it
+	split() bool                 // IPv4 and IPv6 need rules of their own
+	serves(f family) bool        // there is one for packets of the family
+}
+
 // Text is nft text, taken as it is but for the names of the author's sets: the
 // "@feed" of an address set becomes the kernel set of the family beside it.
 type Text string
@@ -110,20 +120,21 @@ func (t Text) references() []string {
 	return names
 }
 
-// resolve replaces the names of the author's address sets by the kernel's.
-func (t Text) resolve(sets map[string]*Set) string {
+// resolve replaces the names of the author's sets and maps that have a half of
+// each family by the kernel's.
+func (w *writer) resolve(t Text) string {
 	parts := words(string(t))
 	f, changed := ipv4, false
-	for i, w := range parts {
-		switch w {
+	for i, word := range parts {
+		switch word {
 		case "ip":
 			f = ipv4
 		case "ip6":
 			f = ipv6
 		}
-		if name, ok := strings.CutPrefix(w, "@"); ok {
-			if s := sets[name]; s != nil && !s.IsPorts() {
-				parts[i], changed = w+f.digit(), true
+		if name, ok := strings.CutPrefix(word, "@"); ok {
+			if w.halves[name] {
+				parts[i], changed = word+f.digit(), true
 			}
 		}
 	}

@@ -74,17 +74,14 @@ type writer struct {
 	table   string
 	options Options
 
-	sets     map[string]*Set
-	objects  []string // limits, quotas and sets that rules turned out to need
+	halves   map[string]bool // the names of sets and maps with a half of each family
+	objects  []string        // limits, quotas and sets that rules turned out to need
 	declared map[string]bool
 	branches Script // chains that rules turned out to need
 }
 
 func (w *writer) render() {
-	w.sets = map[string]*Set{}
-	for _, s := range w.set.Sets {
-		w.sets[s.Name] = s
-	}
+	w.halves = w.set.halves()
 	var body Script
 	out := w.Script
 	w.Script = &body
@@ -105,6 +102,9 @@ func (w *writer) render() {
 	for _, o := range w.objects {
 		w.Line("\t%s", o)
 	}
+	if w.family == Inet {
+		w.named()
+	}
 	w.Append(&body)
 	w.Append(&w.branches)
 	w.Line("}")
@@ -122,6 +122,42 @@ func (w *writer) open() {
 		w.Line("\tset %s { %s; flags timeout; timeout %s; }", Alive, w.family.gate().setType, milliseconds(alive))
 	}
 	w.isOptional(from)
+}
+
+// named renders what only the inet table has.
+func (w *writer) named() {
+	for _, o := range w.set.Objects {
+		w.at(o.Pos, "\t%s", o.declaration())
+	}
+	for _, m := range w.set.Maps {
+		for _, d := range m.declarations() {
+			w.at(m.Pos, "\t%s", d)
+		}
+	}
+	for _, s := range w.set.Tuples {
+		for _, d := range s.declarations() {
+			w.at(s.Pos, "\t%s", d)
+		}
+	}
+	for _, r := range w.set.Raw {
+		r.render(w)
+	}
+}
+
+// halves are the names of the author's sets and maps that are two in the
+// kernel, one for each family.
+func (r *Ruleset) halves() map[string]bool {
+	out := map[string]bool{}
+	for _, s := range r.Sets {
+		out[s.Name] = !s.IsPorts()
+	}
+	for _, m := range r.Maps {
+		out[m.Name] = m.halves()
+	}
+	for _, s := range r.Tuples {
+		out[s.Name] = s.halves()
+	}
+	return out
 }
 
 func (w *writer) chain(c *Chain) {
@@ -209,6 +245,10 @@ func (w *writer) namedSet(s *Set) {
 	}
 	for i, typ := range [...]string{"ipv4_addr", "ipv6_addr"} {
 		f := family(i + 1)
+		if s.Dynamic {
+			w.at(s.Pos, "\tset %s%s { type %s; size %d; flags dynamic,timeout;%s }", s.Name, f.digit(), typ, s.size(), s.timeout())
+			continue
+		}
 		addrs := s.Addrs.half(f)
 		kind, content := " flags interval;", ""
 		n, single := addrs.singles()

@@ -41,23 +41,23 @@ func (w *writer) items(c *Chain, r *Rule, items []Item, f family) (conditions, s
 		case Verdict:
 			end = i.String()
 			continue
-		case Action:
-			if i.ends {
-				end = i.statement(f)
+		case statement:
+			if i.ends() {
+				end = i.do(r, f)
 				continue
 			}
 		}
-		statement := w.statement(c, r, i, f)
+		done := w.statement(c, r, i, f)
 		_, isText := i.(Text)
 		if isText {
-			if before, last := divideText(statement); last != "" {
-				statement, end = before, last
+			if before, last := divideText(done); last != "" {
+				done, end = before, last
 			}
 		}
 		if isText && len(statements) == 0 {
-			conditions = append(conditions, statement)
+			conditions = append(conditions, done)
 		} else {
-			statements = append(statements, statement)
+			statements = append(statements, done)
 		}
 	}
 	return conditions, statements, end
@@ -100,9 +100,9 @@ func (r *Rule) families() []family {
 		case Text:
 			a, b := i.families()
 			v4, v6 = v4 && a, v6 && b
-		case Action:
+		case statement:
 			split = split || i.split()
-			v4, v6 = v4 && i.v4 != "", v6 && i.v6 != ""
+			v4, v6 = v4 && i.serves(ipv4), v6 && i.serves(ipv6)
 		}
 	}
 	if !split {
@@ -160,7 +160,7 @@ func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
 	for _, item := range items {
 		switch i := item.(type) {
 		case Text:
-			conditions = append(conditions, i.resolve(w.sets))
+			conditions = append(conditions, w.resolve(i))
 		case Trap:
 			log := fmt.Sprintf("log prefix %s group %d snaplen %d", quote(logPrefix(trapStream, c, r)), Group, DefaultSnaplen)
 			timeout := "timeout " + milliseconds(i.Timeout) + " }"
@@ -174,10 +174,11 @@ func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
 			add(rate, w.statement(c, r, item, anyFamily))
 		case Verdict:
 			add(i.String())
-		case Action:
-			add(i.statement(ipv4))
-			if i.split() {
-				add(i.statement(ipv6))
+		case statement:
+			for _, f := range [...]family{ipv4, ipv6} {
+				if i.serves(f) && (f == ipv4 || i.split()) {
+					add(only(i, f), i.do(r, f))
+				}
 			}
 		default:
 			add(w.statement(c, r, item, anyFamily))
@@ -190,13 +191,21 @@ func (w *writer) branch(c *Chain, r *Rule, items []Item, index int) string {
 	return name
 }
 
+// only narrows a statement of a family to its packets.
+func only(s statement, f family) string {
+	if !s.split() {
+		return ""
+	}
+	return "meta nfproto ipv" + f.digit()
+}
+
 // statement renders an item that is not a verdict, for the packets of a family.
 func (w *writer) statement(c *Chain, r *Rule, item Item, f family) string {
 	switch i := item.(type) {
-	case Action:
-		return i.statement(f)
+	case statement:
+		return i.do(r, f)
 	case Text:
-		return i.resolve(w.sets)
+		return w.resolve(i)
 	case Log:
 		return i.statement(logPrefix(i.Stream.Name, c, r))
 	case Syslog:

@@ -16,6 +16,10 @@ type Ruleset struct {
 	Chains  []*Chain
 	Sets    []*Set
 	Streams []*Stream
+	Maps    []*Map
+	Tuples  []*TupleSet
+	Objects []*Object
+	Raw     []Raw
 	// Protected is never put into a trap's kernel set.
 	Protected []netip.Prefix
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -25,6 +26,7 @@ func (r *Ruleset) Validate() error {
 	for _, s := range r.Sets {
 		v.checkSet(s)
 	}
+	v.declarations()
 	for _, s := range r.Streams {
 		v.name(s.Pos, "stream", s.Name)
 	}
@@ -37,6 +39,35 @@ func (r *Ruleset) Validate() error {
 		errs[i] = e
 	}
 	return errors.Join(errs...)
+}
+
+// declarations checks what only the inet table has.
+func (v *validator) declarations() {
+	for _, m := range v.set.Maps {
+		v.checkMap(m)
+	}
+	for _, s := range v.set.Tuples {
+		v.checkTuples(s)
+	}
+	for _, o := range v.set.Objects {
+		v.checkObject(o)
+	}
+	for _, r := range v.set.Raw {
+		v.raw(r)
+	}
+}
+
+// inKernel checks what the kernel will call a set or map, against nft's own
+// words and against the other declarations.
+func (v *validator) inKernel(pos Pos, kind, name string, halves bool) {
+	for _, n := range kernelNames(name, halves) {
+		v.kernelName(pos, kind, name, n)
+		if first, ok := v.names["kernel "+n]; ok {
+			v.errorf(pos, "%s name %q: the kernel would call it %q, as it calls what is declared at %s: choose another", kind, name, n, first)
+			return
+		}
+		v.names["kernel "+n] = pos
+	}
 }
 
 type validator struct {
@@ -98,6 +129,9 @@ func (v *validator) checkSet(s *Set) {
 		v.kernelName(s.Pos, "set", s.Name, s.Name+ipv4.digit())
 		v.kernelName(s.Pos, "set", s.Name, s.Name+ipv6.digit())
 	}
+	for _, n := range kernelNames(s.Name, !s.IsPorts()) {
+		v.names["kernel "+n] = s.Pos
+	}
 	// The kernel's names of an address set must not be another set's own name.
 	for _, o := range v.set.Sets {
 		if !s.IsPorts() && (o.Name == s.Name+"4" || o.Name == s.Name+"6") {
@@ -127,7 +161,7 @@ func (v *validator) rule(c *Chain, r *Rule) {
 		v.errorf(r.Pos, "rule name %q %s", r.Name, reason)
 		return
 	}
-	v.fields(r)
+	v.fields(c, r)
 	for i, item := range r.Items {
 		switch it := item.(type) {
 		case Verdict:
@@ -143,6 +177,14 @@ func (v *validator) rule(c *Chain, r *Rule) {
 			v.prefix(r, it.Prefix)
 		case Action:
 			v.action(c, r, it, i == len(r.Items)-1)
+		case Lookup:
+			v.lookup(c, r, it, i == len(r.Items)-1)
+		case Dispatch:
+			v.dispatch(c, r, it, i == len(r.Items)-1)
+		case Use:
+			v.usable(c, r, it.Object.Kind, it.Object.Name)
+		case Add:
+			v.usable(c, r, "set", it.Set.Name)
 		case Text:
 			v.text(r, it, i == len(r.Items)-1)
 		}
@@ -174,7 +216,7 @@ func badRuleName(name string) string {
 	return ""
 }
 
-func (v *validator) fields(r *Rule) {
+func (v *validator) fields(c *Chain, r *Rule) {
 	proto := ""
 	for _, f := range r.Fields {
 		switch f := f.(type) {
@@ -183,6 +225,11 @@ func (v *validator) fields(r *Rule) {
 				v.errorf(r.Pos, "rule %q asks for %s and %s at once, and no packet is both: write two rules", r.Name, proto, f.Proto)
 			}
 			proto = f.Proto
+		case Tuple:
+			v.usable(c, r, "set", f.Set.Name)
+			v.checkKeys(r, fmt.Sprintf("set %q", f.Set.Name), f.Set.Of...)
+		case Budget:
+			v.usable(c, r, "quota", f.Quota.Name)
 		case Interface:
 			for _, n := range f.Names {
 				if n == "" || len(n) > maxDevice || strings.ContainsAny(n, "\"/\\ \t\n") {
@@ -211,7 +258,7 @@ func (v *validator) verdict(c *Chain, r *Rule, it Verdict, last bool) {
 }
 
 func (v *validator) action(c *Chain, r *Rule, a Action, last bool) {
-	if a.ends && !last {
+	if a.last && !last {
 		v.errorf(r.Pos, "rule %q goes on after %s, which ends it: put it last", r.Name, a.Name)
 	}
 	if c.Base() && a.nat != "" && (c.Type != "nat" || !slices.Contains(strings.Fields(a.nat), c.Hook)) {
@@ -254,9 +301,9 @@ func (v *validator) text(r *Rule, t Text, last bool) {
 	if _, end := divideText(string(t)); end != "" && !last {
 		v.errorf(r.Pos, "rule %q goes on after its verdict %q: nothing behind a verdict is ever reached, so put it last", r.Name, end)
 	}
-	known := make([]string, len(v.set.Sets))
-	for i, s := range v.set.Sets {
-		known[i] = s.Name
+	known := slices.Sorted(maps.Keys(v.set.halves()))
+	for _, r := range v.set.Raw {
+		known = append(known, words(r.Text)...) // it may be declared there
 	}
 	for _, name := range t.references() {
 		if !slices.Contains(known, name) {

@@ -4,7 +4,7 @@ fw.log.inof("x") --! unknown name fw.log.inof (did you mean "info"?)
 ---
 fw.fact.hostnam() --! unknown name fw.fact.hostnam (did you mean "hostname"?)
 ---
-fw.map "x" --! fw.map is not available yet: write it as nft text, for example "dnat ip to tcp dport map { 80 : 192.0.2.1, 81 : 192.0.2.2 }"
+fw.map "x" --! map "x" is named but never filled: write fw.map "x" { [80] = "192.0.2.80" }, and give it to fw.dnat, fw.snat, fw.mark or fw.ctmark
 ---
 input { "a", fw.masquerade() } --! rule "a": fw.masquerade works only in a chain of type "nat" with hook postrouting, and chain "input" is of type "filter" with hook "input"
 ---
