@@ -72,7 +72,11 @@ func (t *Tools) take(ctx context.Context) (*Snapshot, error) {
 // taken: elements whose time is over meanwhile are left out. nf_tables changes in one transaction, each legacy table as well.
 //
 // It goes on after a failure and returns all of them: what could be put back is. Calling it again does no harm.
-func (t *Tools) Restore(ctx context.Context, s *Snapshot) error {
+func (t *Tools) Restore(ctx context.Context, s *Snapshot) error { return t.RestoreAround(ctx, s, nil) }
+
+// RestoreAround is Restore, but the tables of nf_tables for which ours reports true are left alone, if all of them have the chains,
+// rules and sets that they had: whatever became an element of these sets since then stays in them. Otherwise they, too, are put back.
+func (t *Tools) RestoreAround(ctx context.Context, s *Snapshot, ours func(nft.Table) bool) error {
 	elapsed := s.elapsed()
 	conflicts, err := t.fillIPSets(ctx, s, elapsed)
 	if len(conflicts) > 0 { // a set of another kind has the name, and rules hold it
@@ -81,7 +85,7 @@ func (t *Tools) Restore(ctx context.Context, s *Snapshot) error {
 			_, err = t.fillIPSets(ctx, s, elapsed)
 		}
 	}
-	errs := []error{err, t.restoreNFT(ctx, s, elapsed)}
+	errs := []error{err, t.restoreNFT(s, elapsed, ours)}
 	for _, l := range legacies() {
 		errs = append(errs, l.restore(ctx, s.legacy[l.family], t.private))
 	}
@@ -93,12 +97,15 @@ func (t *Tools) Restore(ctx context.Context, s *Snapshot) error {
 }
 
 // restoreNFT puts nf_tables back, without what is about interfaces that are gone if the kernel takes it only so.
-func (t *Tools) restoreNFT(ctx context.Context, s *Snapshot, elapsed time.Duration) error {
+func (t *Tools) restoreNFT(s *Snapshot, elapsed time.Duration, ours func(nft.Table) bool) error {
 	image, err := t.numbered(s)
 	if err != nil {
 		return err
 	}
-	err = t.nft.Replace(image, elapsed)
+	if ours, err = t.unchanged(image, ours); err != nil {
+		return err
+	}
+	err = t.nft.ReplaceExcept(image, elapsed, ours)
 	if !errors.Is(err, nft.ErrNotExist) {
 		return err
 	}
@@ -106,7 +113,22 @@ func (t *Tools) restoreNFT(ctx context.Context, s *Snapshot, elapsed time.Durati
 	if len(gone) == 0 || linkErr != nil {
 		return errors.Join(err, linkErr)
 	}
-	return t.nft.Replace(image.WithoutDevices(gone), elapsed)
+	return t.nft.ReplaceExcept(image.WithoutDevices(gone), elapsed, ours)
+}
+
+// unchanged returns ours if those tables are as in the image, and otherwise nil.
+func (t *Tools) unchanged(image *nft.Image, ours func(nft.Table) bool) (func(nft.Table) bool, error) {
+	if ours == nil {
+		return nil, nil
+	}
+	now, err := t.nft.Outline()
+	if err != nil {
+		return nil, err
+	}
+	if image.Outline(ours).Diff(now.Outline(ours)) != nil {
+		return nil, nil
+	}
+	return ours, nil
 }
 
 // Open takes away everything that filters: all tables of nf_tables, and all rules, chains and policies of the legacy tables.

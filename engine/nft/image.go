@@ -58,12 +58,8 @@ func (c *Client) Image() (*Image, error) {
 }
 
 func (im *Image) read(c *conn) error {
-	for _, get := range []uint16{
-		unix.NFT_MSG_GETTABLE, unix.NFT_MSG_GETCHAIN, unix.NFT_MSG_GETOBJ, unix.NFT_MSG_GETFLOWTABLE, unix.NFT_MSG_GETSET, unix.NFT_MSG_GETRULE,
-	} {
-		if err := c.query(get, unix.NLM_F_DUMP, unix.NFPROTO_UNSPEC, nil, im.add); err != nil {
-			return err
-		}
+	if err := im.readOutline(c); err != nil {
+		return err
 	}
 	for i := range im.sets {
 		if err := im.sets[i].readElements(c); err != nil {

@@ -16,6 +16,11 @@ import (
 //
 // ErrNotExist can mean that an interface of a chain or a flowtable is missing, see [Image.WithoutDevices].
 func (c *Client) Replace(im *Image, elapsed time.Duration) error {
+	return c.ReplaceExcept(im, elapsed, nil)
+}
+
+// ReplaceExcept is Replace, but tables for which stays reports true are left alone: they are neither deleted nor made.
+func (c *Client) ReplaceExcept(im *Image, elapsed time.Duration, stays func(Table) bool) error {
 	tables, err := list(c, unix.NFT_MSG_GETTABLE, unix.NFPROTO_UNSPEC, nil, decodeOwned)
 	if err != nil {
 		return fmt.Errorf("replace the ruleset: list tables: %w", err)
@@ -25,9 +30,18 @@ func (c *Client) Replace(im *Image, elapsed time.Duration) error {
 		owned[t.table] = t.owner != 0
 	}
 	tx := c.Begin()
-	tx.message(unix.NFT_MSG_DELTABLE, 0, op{verb: "delete all tables"})
-	tx.end()
-	im = im.without(func(r *record) bool { return owned[r.table] })
+	if stays == nil {
+		stays = func(Table) bool { return false }
+		tx.message(unix.NFT_MSG_DELTABLE, 0, op{verb: "delete all tables"})
+		tx.end()
+	} else {
+		for t, owned := range owned {
+			if !owned && !stays(t) {
+				tx.DeleteTable(t)
+			}
+		}
+	}
+	im = im.without(func(r *record) bool { return owned[r.table] || stays(r.table) })
 	im.write(tx, elapsed)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("replace the ruleset: %w", err)
