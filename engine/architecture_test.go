@@ -44,7 +44,10 @@ var mayImport = map[string][]string{
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
 		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
 	},
-	"cmd/moonlatch": {"engine", "engine/control", "engine/demo", "engine/netns", "engine/policy", "engine/probe", "metrics", "nflog", "scripts"},
+	"cmd/moonlatch": {
+		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/netns", "engine/nft",
+		"engine/policy", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
+	},
 }
 
 // TestImports holds every package to its arrows.

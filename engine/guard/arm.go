@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,40 @@ func (w *Watch) Arm(o Order, save func(dir string) error) (Order, error) {
 		return o, ErrArmed
 	}
 	return o, errors.Join(err, sync(w.dir))
+}
+
+// Disarm forgets an order whose watchdog could not be started.
+func (w *Watch) Disarm() error {
+	root, _, err := w.open()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return errors.Join(decide(root, ended), w.clear(root))
+}
+
+// clear removes an order's folder by one rename, so that nobody finds half of it.
+func (w *Watch) clear(root *os.Root) error {
+	mine, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(w.path(pending))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(mine, there) {
+		return nil // somebody removed the folder, and this is another order's
+	}
+	gone := w.path(gonePrefix + strconv.Itoa(os.Getpid()))
+	if err := os.Rename(w.path(pending), gone); err != nil {
+		return err
+	}
+	os.RemoveAll(gone) // or the next Arm does
+	return nil
 }
 
 // fill makes the folder of an order.

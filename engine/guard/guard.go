@@ -71,6 +71,7 @@ type Result struct {
 	Order
 	Outcome Outcome   `json:"outcome"`
 	At      time.Time `json:"at"`
+	Did     string    `json:"did,omitempty"` // what was done, in words
 	Tries   int       `json:"tries,omitempty"`
 	Error   string    `json:"error,omitempty"` // of the last try that failed
 }

@@ -28,7 +28,7 @@ func TestDeadline(t *testing.T) {
 	if left, _ := o.Left(); left > 0 {
 		t.Errorf("cleared away with %s left", left)
 	}
-	if w.deeds() != 1 || r.Outcome != Done || r.Tries != 1 || r.Error != "" {
+	if w.deeds() != 1 || r.Outcome != Done || r.Tries != 1 || r.Did != "wrote" || r.Error != "" {
 		t.Errorf("done %d times: %+v", w.deeds(), r)
 	}
 	w.until("the processes end", func() bool { return len(w.pids()) == 0 })

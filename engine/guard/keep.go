@@ -9,8 +9,8 @@ import (
 	"runtime/debug"
 )
 
-// Try does what was ordered, once. It must end when ctx does.
-type Try func(ctx context.Context) error
+// Try does what was ordered, once, and says in words what it did. It must end when ctx does.
+type Try func(ctx context.Context) (did string, err error)
 
 // Load makes a Try of the folder that Arm had filled.
 type Load func(dir string) (Try, error)

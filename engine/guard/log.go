@@ -45,7 +45,7 @@ func (d *watchdog) announce(r Result) {
 			return
 		}
 		defer s.Close()
-		fmt.Fprintf(s, "watchdog over %q: %s after %d tries %s", r.What, r.Outcome, r.Tries, r.Error)
+		fmt.Fprintf(s, "watchdog over %q: %s; tries: %d; %s%s", r.What, r.Outcome, r.Tries, r.Did, r.Error)
 	}()
 	select {
 	case <-told:

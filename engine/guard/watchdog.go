@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
-	"strconv"
 	"time"
 
 	"moonlatch/engine/boottime"
@@ -107,13 +105,13 @@ func (d *watchdog) perform() Result {
 	patience, pause := firstPatience, firstPause
 	for r := (Result{Outcome: Failing, Tries: 1}); ; r.Tries++ {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		err := d.try(ctx)
+		did, err := d.try(ctx)
 		if ctx.Err() != nil {
 			patience = min(2*patience, lastPatience)
 		}
 		cancel()
 		if err == nil {
-			r.Outcome = Done
+			r.Outcome, r.Did = Done, did
 			return r
 		}
 		d.log.Error("failed, and will be tried again", "try", r.Tries, "error", err)
@@ -147,7 +145,7 @@ func (d *watchdog) record(r Result) Result {
 	if err := replace(d.path("last.json"), r); err != nil {
 		d.log.Warn("status does not show it", "error", err)
 	}
-	d.log.Info("result", "outcome", r.Outcome, "tries", r.Tries)
+	d.log.Info("result", "outcome", r.Outcome, "did", r.Did, "tries", r.Tries)
 	return r
 }
 
@@ -159,7 +157,7 @@ func (d *watchdog) finish(r Result) Result {
 		d.dismiss()
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := d.clear()
+		err := d.clear(d.root)
 		if err == nil {
 			break
 		}
@@ -178,28 +176,4 @@ func (d *watchdog) dismiss() {
 		d.standby.Close()
 		d.standby = nil
 	}
-}
-
-// clear removes the order's folder by one rename, so that nobody finds half of it.
-func (d *watchdog) clear() error {
-	mine, err := d.root.Stat(".")
-	if err != nil {
-		return err
-	}
-	there, err := os.Stat(d.path(pending))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(mine, there) {
-		return nil // somebody removed the folder, and this is another order's
-	}
-	gone := d.path(gonePrefix + strconv.Itoa(os.Getpid()))
-	if err := os.Rename(d.path(pending), gone); err != nil {
-		return err
-	}
-	os.RemoveAll(gone) // or the next Arm does
-	return nil
 }

@@ -43,24 +43,24 @@ func TestMain(m *testing.M) {
 // a file beside that is called fail, and hangs for as long as one is called hang.
 func deed(dir string) (Try, error) {
 	path, err := os.ReadFile(filepath.Join(dir, "deed"))
-	return func(ctx context.Context) error {
+	return func(ctx context.Context) (string, error) {
 		folder := filepath.Dir(string(path))
 		for there(folder, "hang") {
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return "", ctx.Err()
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 		if there(folder, "fail") {
-			return errors.New("told to fail")
+			return "", errors.New("told to fail")
 		}
 		f, err := os.OpenFile(string(path), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
-			return err
+			return "", err
 		}
 		defer f.Close()
 		_, err = f.WriteString("done\n")
-		return err
+		return "wrote", err
 	}, err
 }
 
