@@ -23,11 +23,11 @@ demo: build
 	@bin/moonlatch demo
 
 test:
-	@.ci/tools nft ip nmap promtool script iptables ipset
+	@.ci/tools nft ip nmap promtool script iptables ipset ufw
 	$(GO) test ./...
 
 race:
-	@.ci/tools nft ip nmap promtool script iptables ipset gcc
+	@.ci/tools nft ip nmap promtool script iptables ipset ufw gcc
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 lint:

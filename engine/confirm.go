@@ -10,6 +10,7 @@ import (
 	"moonlatch/engine/boottime"
 	"moonlatch/engine/control"
 	"moonlatch/engine/generation"
+	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 	"moonlatch/engine/session"
 )
@@ -27,7 +28,7 @@ func (f *Firewall) Confirm(ctx context.Context, req control.ConfirmRequest) (con
 	if err != nil {
 		return control.Confirmed{}, explain(err)
 	}
-	told := tellSession(req, g)
+	told := TellSession(req, g.Armed)
 	f.log.Info("generation confirmed", "generation", g.Number, "policy", g.Policy, "by", req.By, "session", told.Session, "why", told.Why)
 	return control.Confirmed{APIVersion: control.Version, Generation: *describe(&g), Session: told}, nil
 }
@@ -39,7 +40,7 @@ func (f *Firewall) refuseOldSession(req control.ConfirmRequest) (uint64, error) 
 	if err != nil || s.Trial == nil || s.Expired {
 		return req.Generation, err // confirming tells why not
 	}
-	told, reason := tellSession(req, *s.Trial), ""
+	told, reason := TellSession(req, s.Trial.Armed), ""
 	switch told.Session {
 	case control.SessionNew:
 		return s.Trial.Number, nil
@@ -52,9 +53,9 @@ func (f *Firewall) refuseOldSession(req control.ConfirmRequest) (uint64, error) 
 		"; open a new connection and confirm there, or do without --new-session"}
 }
 
-// tellSession compares the session of whoever confirms with the instant from
-// which the generation was in force.
-func tellSession(req control.ConfirmRequest, g generation.Generation) control.Session {
+// TellSession compares the session of whoever confirms with the instant from
+// which the rules were in force.
+func TellSession(req control.ConfirmRequest, armed boottime.Instant) control.Session {
 	unknown := func(why string) control.Session {
 		return control.Session{Session: control.SessionUnknown, Why: why}
 	}
@@ -62,10 +63,10 @@ func tellSession(req control.ConfirmRequest, g generation.Generation) control.Se
 	if err != nil {
 		return unknown(err.Error())
 	}
-	age := s.Compared(g.Armed)
+	age := s.Compared(armed)
 	switch {
 	case age == session.Unknown:
-		return unknown("it is not on record when the generation came into force")
+		return unknown("it is not on record when the rules came into force")
 	case age == session.New && slices.ContainsFunc(req.From, ownAddress):
 		return unknown("it comes from this host itself, and not over the network")
 	}
@@ -109,6 +110,25 @@ func (f *Firewall) Rollback(ctx context.Context, req control.RollbackRequest) (c
 		return control.Status{}, explain(err)
 	}
 	return f.Status(ctx)
+}
+
+// OnTrial returns the generation on trial in the current network namespace, nil if
+// there is none. Unlike Open it changes nothing.
+func OnTrial(state string) (*control.Generation, error) {
+	client, err := nft.Open(nft.Config{})
+	if err != nil {
+		return nil, explain(err)
+	}
+	defer client.Close()
+	m, err := generation.Open(generation.Config{NFT: client, Dir: state})
+	if err != nil {
+		return nil, explain(err)
+	}
+	s, err := m.State()
+	if err != nil || s.Expired {
+		return nil, explain(err)
+	}
+	return describe(s.Trial), nil
 }
 
 // trialLength is how long the trial lasts from its beginning to its end,

@@ -46,7 +46,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		SilenceUsage:      true,
 		Args:              cobra.ArbitraryArgs,
 		RunE:              help,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkOutput() },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return errors.Join(a.checkOutput(), a.absolute()) },
 	}
 	root.SuggestionsMinimumDistance = 2
 	flags := root.PersistentFlags()
@@ -61,6 +61,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 	})
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.applyCommand(), a.confirmCommand(), a.extendCommand(), a.rollbackCommand(), a.restoreCommand(),
+		a.guardCommand(), a.safetynetCommand(), a.watchdogCommand(),
 		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.resetCommand(),
 		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.insideCommand(),
 	)
@@ -112,6 +113,9 @@ func (a *app) log() *slog.Logger {
 
 // service is the daemon where one runs, and otherwise the firewall itself.
 func (a *app) service(ctx context.Context) (control.Service, error) {
+	if err := a.tend(ctx); err != nil {
+		fmt.Fprintln(a.err, "moonlatch:", err) // no reason to refuse what would open the firewall, say
+	}
 	client, err := control.Dial(a.socket)
 	if errors.Is(err, control.ErrNoDaemon) {
 		return engine.Open(ctx, engine.Config{State: a.state, Log: a.quietLog()})

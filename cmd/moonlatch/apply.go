@@ -93,6 +93,9 @@ func (a *app) apply(c *cobra.Command, path string, o applyOptions) error {
 	if err != nil {
 		return usageError{err, c.CommandPath()}
 	}
+	if err := a.noGuard(); err != nil {
+		return err
+	}
 	s, err := a.service(c.Context())
 	if err != nil {
 		return err

@@ -25,6 +25,12 @@ type usageError struct {
 	command string
 }
 
+// commandError is the failure of a command that the user had run. Its exit code is ours.
+type commandError struct {
+	error
+	code int
+}
+
 // exit prints the error, if there is one, and returns the exit code.
 func (a *app) exit(err error) int {
 	if err == nil {
@@ -46,7 +52,10 @@ func (a *app) exit(err error) int {
 func exitCode(err error) int {
 	var u usageError
 	var c *control.Error
+	var command commandError
 	switch {
+	case errors.As(err, &command):
+		return command.code
 	case errors.As(err, &u):
 		return exitUsage
 	case !errors.As(err, &c):

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"moonlatch/engine/control"
@@ -9,19 +12,31 @@ import (
 func (a *app) rollbackCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback",
-		Short: "End the trial now and bring the confirmed policy back",
+		Short: "End the trial now and bring the confirmed policy back, or what was there before a guard's command",
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {
 				return err
 			}
-			status, err := s.Rollback(c.Context(), control.RollbackRequest{})
+			undone, err := a.rollbackGuard(c.Context())
 			if err != nil {
 				return err
 			}
-			return a.print(status, func(w *writer) {
+			if undone != nil {
+				fmt.Fprintln(a.err, "moonlatch:", guardNews(*undone))
+			}
+			status, err := s.Rollback(c.Context(), control.RollbackRequest{})
+			var told *control.Error
+			if undone != nil && errors.As(err, &told) && told.Code == control.NoTrial {
+				status, err = s.Status(c.Context())
+			}
+			if err != nil {
+				return err
+			}
+			doc := a.statusDocument(status)
+			return a.print(doc, func(w *writer) {
 				w.linef("rolled back")
-				w.status(status)
+				w.status(doc)
 			})
 		},
 	}

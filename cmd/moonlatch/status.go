@@ -23,12 +23,25 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(status, func(w *writer) { w.status(status) })
+			doc := a.statusDocument(status)
+			return a.print(doc, func(w *writer) { w.status(doc) })
 		},
 	}
 }
 
-func (w *writer) status(s control.Status) {
+// statusDocument is the status with what watchdogs are about to do.
+type statusDocument struct {
+	control.Status
+	Guard     watchStatus `json:"guard"`
+	Safetynet watchStatus `json:"safetynet"`
+}
+
+func (a *app) statusDocument(s control.Status) statusDocument {
+	return statusDocument{s, a.watchStatus(guardWatch), a.watchStatus(safetynetWatch)}
+}
+
+func (w *writer) status(doc statusDocument) {
+	s := doc.Status
 	rows := []string{"in force\t" + inForce(s), "confirmed\t" + generation(s.Confirmed)}
 	if s.Trial != nil {
 		rows = append(rows, "on trial\t"+generation(s.Trial),
@@ -37,6 +50,8 @@ func (w *writer) status(s control.Status) {
 	if s.Note != "" {
 		rows = append(rows, "note\t"+s.Note)
 	}
+	rows = append(rows, guardRows(doc.Guard)...)
+	rows = append(rows, safetynetRows(doc.Safetynet)...)
 	w.table(append(rows, daemonRows(s.Daemon)...))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beLogins) != "" {
 		serveLogins()
 	}
+	// Most of these tests wait for a deadline. The command line may say otherwise.
+	flag.Set("test.parallel", "8")
 	netnstest.Main(m)
 }
 
