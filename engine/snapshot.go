@@ -34,6 +34,10 @@ type Snapshot struct {
 
 	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
+	Datagrams   uint64 // that brought them
+	Threshold   uint32 // events that the kernel gathers in one, where so many come in time
+	Tunings     uint64 // times that the threshold followed the rate
+	Overruns    uint64 // times that the kernel found the receive buffer full
 	LostKernel  uint64 // the kernel could not hand over
 	LostDecode  uint64 // could not be decoded, or belonged to no rule
 	LostQueue   uint64 // dropped because the callbacks were busy
@@ -68,7 +72,8 @@ func (d *Daemon) Snapshot() Snapshot {
 	rt := d.running.Load() // once: the policy may change meanwhile, and its rules must be those of its generation
 	s.KernelErr = d.readKernel(&s, rt)
 	n, q := d.reader.nflog.Stats(), d.queue.stats()
-	s.Events, s.LostKernel = n.Events, n.Lost
+	s.Events, s.Datagrams, s.LostKernel, s.Overruns = n.Events, n.Datagrams, n.Lost, n.Overruns
+	s.Threshold, s.Tunings = n.Threshold, n.Tunings
 	s.LostDecode = n.Malformed + d.reader.undecoded.Load() + d.reader.unrouted.Load()
 	s.LostQueue, s.QueueLength, s.Handed = q.dropped, q.waiting, q.taken
 	s.Bans, s.Unbooked = d.bans.Stats(), d.reader.unbooked.Load()

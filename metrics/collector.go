@@ -127,6 +127,10 @@ func (s scrape) packets(snap *engine.Snapshot) {
 	s.count(s.lost, snap.LostKernel, "kernel")
 	s.count(s.lost, snap.LostDecode, "decode")
 	s.count(s.lost, snap.LostQueue, "queue")
+	s.count(s.overruns, snap.Overruns)
+	s.count(s.datagrams, snap.Datagrams)
+	s.send(s.threshold, float64(snap.Threshold))
+	s.count(s.tunings, snap.Tunings)
 	s.send(s.queueLength, float64(snap.QueueLength))
 	s.send(s.queueLimit, float64(snap.QueueLimit))
 }

@@ -157,6 +157,7 @@ func TestDaemon(t *testing.T) {
 	l.expect("at the start", map[string]float64{
 		"up": 1, "watchdog_armed": 0, "config_last_reload_success": 1, "ruleset_last_apply_success": 1,
 		`nflog_events_total{group="71"}`: 0, "nflog_queue_length": 0, "nflog_queue_limit": 4096,
+		"nflog_queue_threshold": 1, "nflog_tunings_total": 0, "nflog_datagrams_total": 0, "nflog_overruns_total": 0,
 		`nflog_lost_events_total{source="kernel"}`: 0, `nflog_lost_events_total{source="decode"}`: 0, `nflog_lost_events_total{source="queue"}`: 0,
 		`banned_packets_total{family="ipv4"}`: 0, `banned_packets_total{family="ipv6"}`: 0,
 		`bans{family="ipv4",origin="local"}`: 0, `bans{family="ipv6",origin="manual"}`: 0,

@@ -19,8 +19,9 @@ type families struct {
 	watchdogArmed, watchdogDeadline, rollbacks family
 	reloadOK, reloadTime                       family
 
-	events, lost            family
-	queueLength, queueLimit family
+	events, lost, overruns        family
+	datagrams, threshold, tunings family
+	queueLength, queueLimit       family
 
 	policyEvents, policyErrors    family
 	policyLoaded, policyOff       family
@@ -62,6 +63,10 @@ func (f *families) trial() {
 func (f *families) packets() {
 	f.events = f.counter("nflog_events_total", "Packet events received from the kernel, by NFLOG group.", "group")
 	f.lost = f.counter("nflog_lost_events_total", "Packet events lost: by the kernel for want of room (kernel), not decoded or of no rule in force (decode), not handed to a busy policy (queue).", "source")
+	f.overruns = f.counter("nflog_overruns_total", "Times that the kernel found the daemon's receive buffer full (ENOBUFS). How many events that lost is told by nflog_lost_events_total.")
+	f.datagrams = f.counter("nflog_datagrams_total", "Messages that brought packet events; each holds a batch of them.")
+	f.threshold = f.gauge("nflog_queue_threshold", "Packet events that the kernel gathers before it wakes the daemon, for no longer than a timer tick: 1 at low rates.")
+	f.tunings = f.counter("nflog_tunings_total", "Times that the queue threshold followed the rate of events.")
 	f.queueLength = f.gauge("nflog_queue_length", "Events and hits that wait for the policy's callbacks.")
 	f.queueLimit = f.gauge("nflog_queue_limit", "Events and hits that can wait for the policy's callbacks before the oldest is dropped.")
 }
