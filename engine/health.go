@@ -141,6 +141,7 @@ func (l *liveness) failed(f *failure) (lease time.Duration, runsOut time.Time) {
 type Liveness struct {
 	Lease    time.Duration // 0 when it has none
 	Deadline time.Time     // when the lease runs out, or ran out; zero without one
+	Open     bool          // it ran out: everything passes
 	Failing  bool          // it was not renewed at the last look
 	Renewals uint64
 	Openings uint64            // times that it ran out
@@ -151,7 +152,7 @@ func (l *liveness) snapshot() Liveness {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := Liveness{
-		Lease: l.lease, Deadline: l.deadline, Failing: l.failure != nil,
+		Lease: l.lease, Deadline: l.deadline, Open: l.open, Failing: l.failure != nil,
 		Renewals: l.renewals, Openings: l.openings, Failures: map[string]uint64{},
 	}
 	for cause, name := range causeNames {

@@ -23,7 +23,7 @@ type Snapshot struct {
 	Policy       string // its policy's entry file, "" when none is in force
 	PolicyRuns   bool   // whether that policy's detectors and handlers run
 	CallbacksOff int    // its callbacks that were switched off because they kept failing
-	Digest       string
+	Digest       string // of the ruleset in force, "" when everything passes
 
 	TrialDeadline time.Time // zero when nothing is on trial
 	Rollbacks     map[string]uint64
@@ -92,6 +92,9 @@ func (d *Daemon) Snapshot() Snapshot {
 	}
 	if rt != nil {
 		rt.fill(&s)
+	}
+	if s.Liveness.Open {
+		s.Digest = "" // its policy runs on, for the case that the lease is renewed
 	}
 	if deadline := d.deadline.Load(); deadline != nil {
 		s.TrialDeadline = *deadline

@@ -49,6 +49,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	out := scrape{c.families, c.ledger, ch}
 	out.kernel(&s)
 	out.trial(&s)
+	out.liveness(&s.Liveness)
 	out.packets(&s)
 	out.policy(&s)
 	out.banning(&s)
@@ -120,6 +121,15 @@ func (s scrape) trial(snap *engine.Snapshot) {
 	s.counts(s.rollbacks, snap.Rollbacks)
 	s.send(s.reloadOK, truth(snap.ReloadOK))
 	s.send(s.reloadTime, unix(snap.ReloadedAt))
+}
+
+func (s scrape) liveness(l *engine.Liveness) {
+	s.send(s.livenessLease, l.Lease.Seconds())
+	s.send(s.livenessDeadline, unix(l.Deadline))
+	s.send(s.livenessOK, truth(!l.Failing))
+	s.count(s.livenessRenewals, l.Renewals)
+	s.counts(s.livenessFailures, l.Failures)
+	s.count(s.livenessOpenings, l.Openings)
 }
 
 func (s scrape) packets(snap *engine.Snapshot) {

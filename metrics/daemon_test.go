@@ -165,6 +165,8 @@ func TestDaemon(t *testing.T) {
 		`bans_suppressed_total{reason="queue_full"}`: 0, `bans_suppressed_total{reason="set_full"}`: 0, `bans_suppressed_total{reason="invalid"}`: 0,
 		`unbans_total{reason="expired"}`: 0, `unbans_total{reason="request"}`: 0,
 		`watchdog_rollbacks_total{reason="deadline"}`: 0, `watchdog_rollbacks_total{reason="manual"}`: 0, `watchdog_rollbacks_total{reason="reset"}`: 0,
+		"liveness_lease_seconds": 0, "liveness_ok": 1, "liveness_openings_total": 0, `liveness_failures_total{reason="caller"}`: 0,
+		`liveness_failures_total{reason="check"}`: 0, `liveness_failures_total{reason="kernel"}`: 0, `liveness_failures_total{reason="reader"}`: 0,
 		`ruleset_applies_total{result="ok"}`: 0, `ruleset_applies_total{result="error"}`: 0,
 		"ruleset_apply_duration_seconds": 0, "ban_latency_seconds": 0,
 	})
@@ -208,6 +210,35 @@ func TestDaemon(t *testing.T) {
 	seen[`policy_callbacks_off{policy="knocks.lua"}`] = 1
 	seen[`watchdog_rollbacks_total{reason="manual"}`] = 1
 	l.expect("rolled back", seen)
+}
+
+// TestLivenessMetrics lets a check fail until the lease runs out, and then pass.
+func TestLivenessMetrics(t *testing.T) {
+	l := startDaemon(t)
+	l.apply(`fw.watchdog { lease = "5s", check = function() return fw.probe.tcp("127.0.0.1:7777") end }`)
+	if _, err := l.daemon.Confirm(t.Context(), control.ConfirmRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	l.expect("failing", map[string]float64{"liveness_lease_seconds": 5, "liveness_ok": 0, "liveness_openings_total": 0, "liveness_renewals_total": 0})
+	l.expect("open", map[string]float64{"liveness_openings_total": 1, "liveness_ok": 0})
+	got := l.scrape()
+	if n := got[`liveness_failures_total{reason="check"}`]; n < 3 {
+		t.Errorf("%v failures within a lease", n)
+	}
+	for series := range got {
+		if strings.HasPrefix(series, "ruleset_info") {
+			t.Errorf("%s is there, though everything passes", series)
+		}
+	}
+	if end := got["liveness_deadline_timestamp_seconds"]; end < float64(time.Now().Add(-15*time.Second).Unix()) || end > float64(time.Now().Unix()+1) {
+		t.Errorf("the lease ran out at %v", end)
+	}
+	answer, err := net.Listen("tcp", "127.0.0.1:7777")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	l.expect("back", map[string]float64{"liveness_ok": 1, "liveness_openings_total": 1})
 }
 
 // TestScrapeWhileBanning: that the kernel's sets change all the time must not keep

@@ -21,7 +21,10 @@ type families struct {
 
 	events, lost, overruns        family
 	datagrams, threshold, tunings family
-	queueLength, queueLimit       family
+	livenessLease, livenessDeadline, livenessOK          family
+	livenessRenewals, livenessFailures, livenessOpenings family
+
+	queueLength, queueLimit family
 
 	policyEvents, policyErrors    family
 	policyLoaded, policyOff       family
@@ -36,6 +39,7 @@ func newFamilies() *families {
 	f := &families{}
 	f.kernel()
 	f.trial()
+	f.liveness()
 	f.packets()
 	f.policy()
 	f.banning()
@@ -58,6 +62,15 @@ func (f *families) trial() {
 	f.rollbacks = f.counter("watchdog_rollbacks_total", "Rulesets that ceased to be in force without another being applied: not confirmed in time (deadline), rolled back by hand (manual), reset to an open firewall (reset).", "reason")
 	f.reloadOK = f.gauge("config_last_reload_success", "Whether the last reload of the policy succeeded (1) or not (0); 1 before the first.")
 	f.reloadTime = f.gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last reload of the policy that succeeded; 0 before the first.")
+}
+
+func (f *families) liveness() {
+	f.livenessLease = f.gauge("liveness_lease_seconds", "Length of the liveness lease: without the daemon's renewals, everything passes after that long; 0 when there is none.")
+	f.livenessDeadline = f.gauge("liveness_deadline_timestamp_seconds", "Unix time at which the liveness lease runs out if it is not renewed, or ran out; 0 when there is none.")
+	f.livenessOK = f.gauge("liveness_ok", "Whether all was well when the daemon looked last (1) or it did not renew the liveness lease (0); 1 when there is none.")
+	f.livenessRenewals = f.counter("liveness_renewals_total", "Renewals of the liveness lease.")
+	f.livenessFailures = f.counter("liveness_failures_total", "Times that the liveness lease was not renewed: the reader of packet events hung (reader), the policy's callbacks did (caller), the policy's check failed (check), the kernel refused (kernel).", "reason")
+	f.livenessOpenings = f.counter("liveness_openings_total", "Times that the liveness lease ran out, so that everything passed.")
 }
 
 func (f *families) packets() {

@@ -43,6 +43,7 @@ func fresh() state {
 		QueueLimit: 4096,
 		Banned:     []engine.BannedCount{{Family: "ipv4"}, {Family: "ipv6"}},
 		Rollbacks:  map[string]uint64{"deadline": 0},
+		Liveness:   engine.Liveness{Failures: map[string]uint64{"check": 0}},
 		Bans: ban.Stats{
 			InForce:    map[ban.Kind]int{{Family: ban.IPv4, Origin: ban.Local}: 0},
 			Suppressed: map[string]uint64{ban.SuppressedProtected: 0},
@@ -69,6 +70,10 @@ func busy() state {
 		Group:         71,
 		TrialDeadline: time.UnixMilli(1_700_000_060_500),
 		Rollbacks:     map[string]uint64{"deadline": 1, "manual": 2, "reset": 3},
+		Liveness: engine.Liveness{
+			Lease: 30 * time.Second, Deadline: time.UnixMilli(1_700_000_020_250), Failing: true,
+			Renewals: 40, Openings: 2, Failures: map[string]uint64{"check": 6, "caller": 1},
+		},
 		ReloadOK:      false,
 		ReloadedAt:    time.Unix(1_700_000_000, 0),
 		Events:        1000,
