@@ -69,7 +69,7 @@ func inForce(s control.Status) string {
 func lease(l *control.Liveness) string {
 	text := fmt.Sprintf("%s left of %s", seconds(l.Left), seconds(l.Lease))
 	if !l.OpenSince.IsZero() {
-		text = fmt.Sprintf("of %s, RAN OUT at %s: everything passes", seconds(l.Lease), l.OpenSince.Local().Format(time.TimeOnly))
+		text = fmt.Sprintf("RAN OUT at %s (it is %s): everything passes", l.OpenSince.Local().Format(time.TimeOnly), seconds(l.Lease))
 	}
 	switch {
 	case l.Failing != "":
