@@ -19,12 +19,12 @@ type families struct {
 	watchdogArmed, watchdogDeadline, rollbacks family
 	reloadOK, reloadTime                       family
 
-	events, lost, overruns        family
-	datagrams, threshold, tunings family
 	livenessLease, livenessDeadline, livenessOK          family
 	livenessRenewals, livenessFailures, livenessOpenings family
 
-	queueLength, queueLimit family
+	events, lost, overruns        family
+	datagrams, threshold, tunings family
+	queueLength, queueLimit       family
 
 	policyEvents, policyErrors    family
 	policyLoaded, policyOff       family
