@@ -2,6 +2,7 @@ package nflog_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"os/exec"
 	"strings"
@@ -164,6 +165,10 @@ func readFrames(t *testing.T, r *nflog.Reader, n int, send func()) map[string]fr
 // On the egress hook the kernel copies the link-layer header too: Payload is
 // without it nevertheless.
 func TestReadEgress(t *testing.T) {
+	needKernel(t)
+	if older(t, 5, 16) {
+		t.Skip("the egress hook came with Linux 5.16")
+	}
 	loadRules(t, `
 		table netdev t {
 			chain out {
@@ -190,6 +195,20 @@ func TestReadEgress(t *testing.T) {
 		}
 		r.Close()
 	}
+}
+
+// older reports whether the kernel is older than a release.
+func older(t *testing.T, major, minor int) bool {
+	t.Helper()
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	var is [2]int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &is[0], &is[1]); err != nil {
+		t.Fatalf("kernel release %s: %v", u.Release, err)
+	}
+	return is[0] < major || is[0] == major && is[1] < minor
 }
 
 // ip runs the ip command.

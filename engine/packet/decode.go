@@ -50,6 +50,9 @@ func (p *Packet) Decode(hwProtocol uint16, b []byte) error {
 			return ErrTruncated
 		}
 		hwProtocol, b = binary.BigEndian.Uint16(b[2:]), b[4:]
+		if hwProtocol == 0 {
+			return ErrNotIP // the length of an 802.2 frame, and not a caller's "unknown"
+		}
 	}
 	if hwProtocol != 0 && hwProtocol != unix.ETH_P_IP && hwProtocol != unix.ETH_P_IPV6 {
 		return ErrNotIP

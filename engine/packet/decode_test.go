@@ -133,6 +133,7 @@ func TestDecode(t *testing.T) {
 		{"arp", 0x0806, make([]byte, 28), Packet{}, ErrNotIP},
 		{"vlan cut", 0x8100, []byte{0, 5, 8}, Packet{}, ErrTruncated},
 		{"vlan arp", 0x8100, []byte{0, 5, 8, 6, 0}, Packet{}, ErrNotIP},
+		{"vlan of length 0", 0x8100, cat([]byte{0, 5, 0, 0}, ipv4(6, 0, nil, syn)), Packet{}, ErrNotIP},
 		{"three tags", 0x88a8, cat([]byte{0, 5}, be16(0x8100), []byte{0, 6}, be16(0x8100), []byte{0, 7}, be16(0x0800), ipv4(6, 0, nil, syn)), Packet{}, ErrNotIP},
 		{"mapped source", 0x86dd, ipv6Between("::ffff:192.0.2.1", "2001:db8::2", 6, syn), Packet{}, ErrMapped},
 		{"mapped destination", 0x86dd, ipv6Between("2001:db8::1", "::ffff:198.51.100.2", 6, syn), Packet{}, ErrMapped},

@@ -21,7 +21,10 @@ func FuzzDecode(f *testing.F) {
 		f.Add(uint16(0), b)
 		f.Add(uint16(0x0800), b)
 		f.Add(uint16(0x86dd), b)
-		f.Add(uint16(0x8100), cat([]byte{0, 5}, be16(0x0800), b))
+		for _, hw := range []uint16{0x0800, 0x86dd} {
+			f.Add(uint16(0x8100), cat([]byte{0, 5}, be16(hw), b))
+			f.Add(uint16(0x88a8), cat([]byte{0, 5}, be16(0x8100), []byte{0, 6}, be16(hw), b))
+		}
 	}
 	f.Fuzz(func(t *testing.T, hwProtocol uint16, b []byte) {
 		before := bytes.Clone(b)
@@ -31,8 +34,8 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("Decode wrote to its input")
 		}
 		checkConsistent(t, p, b, err)
-		if hwProtocol == 0 && len(b) > 0 {
-			crossCheck(t, p, b, err)
+		if len(b) > 0 {
+			crossCheck(t, p, hwProtocol, b, err)
 		}
 	})
 }
@@ -98,26 +101,66 @@ func checkConsistent(t *testing.T, p Packet, b []byte, err error) {
 }
 
 // crossCheck compares p with what gopacket makes of b.
-func crossCheck(t *testing.T, p Packet, b []byte, err error) {
+func crossCheck(t *testing.T, p Packet, hwProtocol uint16, b []byte, err error) {
 	t.Helper()
-	first := layers.LayerTypeIPv4
-	if b[0]>>4 == 6 {
+	var first gopacket.LayerType
+	version := b[0] >> 4
+	switch {
+	case hwProtocol == 0x8100 || hwProtocol == 0x88a8:
+		first = layers.LayerTypeDot1Q
+	case version == 4 && (hwProtocol == 0 || hwProtocol == 0x0800):
+		first = layers.LayerTypeIPv4
+	case version == 6 && (hwProtocol == 0 || hwProtocol == 0x86dd):
 		first = layers.LayerTypeIPv6
-	} else if b[0]>>4 != 4 {
+	case hwProtocol == 0 || hwProtocol == 0x0800 || hwProtocol == 0x86dd:
 		if !errors.Is(err, ErrVersion) {
-			t.Errorf("version %d: error %v", b[0]>>4, err)
+			t.Errorf("version %d: error %v", version, err)
+		}
+		return
+	default:
+		if !errors.Is(err, ErrNotIP) {
+			t.Errorf("ethertype %#x: error %v", hwProtocol, err)
 		}
 		return
 	}
-	theirs := gopacket.NewPacket(b, first, gopacket.DecodeOptions{NoCopy: true})
-	for i, layer := range theirs.Layers() {
+	all := gopacket.NewPacket(b, first, gopacket.DecodeOptions{NoCopy: true}).Layers()
+	for tags := 1; len(all) > 0; tags++ {
+		tag, ok := all[0].(*layers.Dot1Q)
+		if !ok {
+			break
+		}
+		if len(tag.LayerContents()) == 0 {
+			return // gopacket rejected the tag
+		}
+		all = all[1:]
+		tagged := tag.Type == layers.EthernetTypeDot1Q || tag.Type == layers.EthernetTypeQinQ
+		if tag.Type != layers.EthernetTypeIPv4 && tag.Type != layers.EthernetTypeIPv6 && !(tagged && tags < maxTags) {
+			if !errors.Is(err, ErrNotIP) {
+				t.Errorf("tag %d says %v: error %v", tags, tag.Type, err)
+			}
+			return
+		}
+	}
+	compareLayers(t, p, all, err)
+}
+
+// compareLayers compares p with a packet's layers, from what should be its IP header on.
+func compareLayers(t *testing.T, p Packet, all []gopacket.Layer, err error) {
+	t.Helper()
+	for i, layer := range all {
 		if i > 0 && (layer.LayerType() == layers.LayerTypeIPv4 || layer.LayerType() == layers.LayerTypeIPv6) {
 			return // a tunnel: Packet is about the outer header
 		}
 		switch l := layer.(type) {
 		case *layers.IPv4:
+			if l.Version != 4 {
+				return // a tag lied
+			}
 			compareIPv4(t, p, l)
 		case *layers.IPv6:
+			if l.Version != 6 {
+				return
+			}
 			if mapped := l.SrcIP.To4() != nil || l.DstIP.To4() != nil; mapped {
 				if !errors.Is(err, ErrMapped) {
 					t.Errorf("mapped addresses %v %v: error %v", l.SrcIP, l.DstIP, err)
@@ -132,11 +175,11 @@ func crossCheck(t *testing.T, p Packet, b []byte, err error) {
 			}
 			return // it decodes no fragment any further, not even a whole packet in one
 		case *layers.IPSecAH:
-			if first == layers.LayerTypeIPv4 {
+			if all[0].LayerType() == layers.LayerTypeIPv4 {
 				return // ours ends here, as the kernel's does
 			}
 		default:
-			if !errors.Is(err, ErrExtensions) {
+			if i > 0 && !errors.Is(err, ErrExtensions) {
 				compareTransport(t, p, layer)
 			}
 			return
