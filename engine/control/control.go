@@ -94,6 +94,7 @@ type ResetResult struct {
 	Bans        int      `json:"bans"`
 	Open        bool     `json:"open"` // none of our tables is left in the kernel
 	Boot        uint64   `json:"boot_restores,omitempty"`
+	Note        string   `json:"note,omitempty"`
 }
 
 // BanRequest asks for a ban of an address or a prefix.

@@ -11,6 +11,9 @@ import (
 	"moonlatch/engine/nft"
 )
 
+// ErrPermission means that the caller may not see or change the machine's rules.
+var ErrPermission = nft.ErrPermission
+
 // Tools reaches what holds rules in the network namespace that it was made in. Its methods are to be called in that namespace,
 // by one goroutine at a time.
 type Tools struct {

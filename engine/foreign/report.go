@@ -21,6 +21,7 @@ type Table struct {
 	Sets     int      `json:"sets"`
 	Elements int      `json:"elements"`
 	Owner    uint32   `json:"owner,omitempty"` // the process that alone can change it
+	NAT      bool     `json:"nat"`             // it translates addresses
 	Filters  bool     `json:"filters"`         // it can keep a packet from passing, or change it
 }
 
@@ -33,7 +34,7 @@ type Report struct {
 
 // Filtering lists the tables that filter.
 func (r Report) Filtering() []Table {
-	var out []Table
+	out := []Table{}
 	for _, t := range r.Tables {
 		if t.Filters {
 			out = append(out, t)
@@ -52,7 +53,7 @@ func (t *Tools) Verify(ctx context.Context) (Report, error) {
 }
 
 func (t *Tools) survey(ctx context.Context) (Report, error) {
-	var r Report
+	r := Report{Tables: []Table{}}
 	image, err := t.nft.Image()
 	if err != nil {
 		return r, err
@@ -72,22 +73,23 @@ func (t *Tools) survey(ctx context.Context) (Report, error) {
 		return r, err
 	}
 	if len(arp) > 0 {
-		r.Tables = append(r.Tables, Table{Tool: "arptables", Family: "arp", Name: "filter", Rules: len(arp), Filters: true})
+		r.Tables = append(r.Tables, Table{Tool: "arptables", Family: "arp", Name: "filter", Hooks: []string{}, Rules: len(arp), Filters: true})
 	}
 	sets, err := ipsetNumbers()
-	r.IPSets = slices.Sorted(maps.Values(sets))
+	r.IPSets = append([]string{}, slices.Sorted(maps.Values(sets))...)
 	r.Open = err == nil && len(r.Filtering()) == 0
 	return r, err
 }
 
 func nftTable(t nft.TableImage) Table {
 	out := Table{
-		Tool: "nft", Family: t.Family.String(), Name: t.Name, Owner: t.Owner,
+		Tool: "nft", Family: t.Family.String(), Name: t.Name, Hooks: []string{}, Owner: t.Owner,
 		Chains: t.Chains, Rules: t.Rules, Sets: t.Sets, Elements: t.Elements,
 	}
 	drops := false
 	for _, h := range t.Hooks {
 		name := h.Hook
+		out.NAT = out.NAT || h.Type == "nat"
 		if len(h.Devices) > 0 {
 			name += " on " + strings.Join(h.Devices, ", ")
 		}
@@ -111,7 +113,7 @@ func (l legacy) describe(text string) []Table {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if name, ok := strings.CutPrefix(line, "*"); ok {
-			out = append(out, Table{Tool: l.family, Family: family, Name: name})
+			out = append(out, Table{Tool: l.family, Family: family, Name: name, Hooks: []string{}, NAT: name == "nat"})
 			continue
 		}
 		if len(out) == 0 {
