@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"nflog":                         {},
 	"scripts":                       {},
 	"engine/nft":                    {"engine/ruleset"},
-	"engine/foreign":                {"engine/boottime", "engine/netns", "engine/nft"},
+	"engine/foreign":                {"engine/boottime", "engine/netns", "engine/nft", "engine/ruleset"},
 	"engine/detect":                 {"engine/packet"},
 	"engine/generation":             {"engine/ruleset", "engine/nft", "engine/boottime"},
 	"engine/ban":                    {"engine/nft"},

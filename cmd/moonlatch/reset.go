@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,9 +12,6 @@ import (
 	"moonlatch/engine/control"
 	"moonlatch/engine/foreign"
 )
-
-// resetPatience is how long a reset waits for the daemon, or for the lock, before it goes ahead alone.
-const resetPatience = 5 * time.Second
 
 func (a *app) resetCommand() *cobra.Command {
 	var all, dryRun, undo bool
@@ -46,7 +42,7 @@ Exit code 1 says that something still filters.`,
 			case all:
 				return a.resetAll(c.Context())
 			}
-			return a.resetOurs(c.Context())
+			return a.resetMoonlatch(c.Context())
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "the rules of other programs as well: open the machine")
@@ -55,8 +51,8 @@ Exit code 1 says that something still filters.`,
 	return c
 }
 
-// resetOurs takes away what is ours.
-func (a *app) resetOurs(ctx context.Context) error {
+// resetMoonlatch takes away what is ours.
+func (a *app) resetMoonlatch(ctx context.Context) error {
 	r, err := a.takeOursAway(ctx)
 	if err != nil {
 		return err

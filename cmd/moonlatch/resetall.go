@@ -83,16 +83,13 @@ func (a *app) resetAll(ctx context.Context) error {
 	}
 	defer t.Close()
 	before, surveyErr := survey(ctx, t)
-	before.Left = slices.DeleteFunc(before.Left, func(t foreign.Table) bool { return isCore(t) && t.Elements == 0 })
 	kept, snapshotErr := a.keepSnapshot(ctx, t, len(before.Left) > 0)
 	ours, oursErr := a.takeOursAway(ctx)
 	openErr := t.Open(ctx)
 	after, verifyErr := survey(ctx, t)
-	// A daemon makes the core table again. Without a ban in it, it filters nothing.
-	left := slices.DeleteFunc(after.Left, func(t foreign.Table) bool { return ours.Open && isCore(t) })
 	r := after
-	r.Tables, r.Left, r.Ours = before.Tables, left, &ours
-	r.Open = verifyErr == nil && len(left) == 0
+	r.Tables, r.Ours = before.Tables, &ours
+	r.Open = verifyErr == nil && after.Open
 	if kept {
 		r.Snapshot = a.snapshotFile()
 	}
@@ -111,11 +108,6 @@ func (a *app) resetAll(ctx context.Context) error {
 		return &control.Error{Code: control.Failed, Message: "the machine is not open, or the kernel did not say so: see above"}
 	}
 	return nil
-}
-
-// isCore reports whether a table is the one that holds our bans.
-func isCore(t foreign.Table) bool {
-	return t.Tool == "nft" && t.Family == "inet" && t.Name == "moonlatch"
 }
 
 // keepSnapshot saves what the reset is about to take away, and reports whether there is a snapshot. If nothing filters, the one of the

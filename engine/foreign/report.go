@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
 )
 
 // A Table is one table of nf_tables or of a legacy iptables, and what it holds.
@@ -81,10 +82,13 @@ func (t *Tools) survey(ctx context.Context) (Report, error) {
 	return r, err
 }
 
+// coreSpares begins the names of those sets of Moonlatch's core table that spare addresses from bans.
+const coreSpares = "protected"
+
 func nftTable(t nft.TableImage) Table {
 	out := Table{
 		Tool: "nft", Family: t.Family.String(), Name: t.Name, Hooks: []string{}, Owner: t.Owner,
-		Chains: t.Chains, Rules: t.Rules, Sets: t.Sets, Elements: t.Elements,
+		Chains: t.Chains, Rules: t.Rules, Sets: t.Sets,
 	}
 	drops := false
 	for _, h := range t.Hooks {
@@ -99,7 +103,13 @@ func nftTable(t nft.TableImage) Table {
 		}
 		out.Hooks = append(out.Hooks, name)
 	}
-	out.Filters = !t.Dormant && len(t.Hooks) > 0 && (t.Rules > 0 || drops)
+	// The core table is made again by a running daemon. It filters only while it holds a ban.
+	acts := t.Table != (nft.Table{Family: nft.Inet, Name: ruleset.CoreTable})
+	for set, n := range t.Elements {
+		out.Elements += n
+		acts = acts || n > 0 && !strings.HasPrefix(set, coreSpares)
+	}
+	out.Filters = acts && !t.Dormant && len(t.Hooks) > 0 && (t.Rules > 0 || drops)
 	return out
 }
 

@@ -63,8 +63,8 @@ type TableImage struct {
 	Hooks    []Hook
 	Chains   int // with the base chains
 	Rules    int
-	Sets     int // sets and maps that have a name
-	Elements int // in those; an interval counts once
+	Sets     int            // sets and maps that have a name
+	Elements map[string]int // in each of those; an interval counts once
 }
 
 // Tables describes the tables in the order of the kernel.
@@ -72,7 +72,7 @@ func (im *Image) Tables() []TableImage {
 	out := make([]TableImage, len(im.tables))
 	place := make(map[Table]*TableImage, len(out))
 	for i, t := range im.tables {
-		out[i] = TableImage{Table: t.table, Dormant: t.flags&tableDormant != 0, Owner: t.owner}
+		out[i] = TableImage{Table: t.table, Dormant: t.flags&tableDormant != 0, Owner: t.owner, Elements: map[string]int{}}
 		place[t.table] = &out[i]
 	}
 	for i := range im.chains {
@@ -95,7 +95,7 @@ func (im *Image) Tables() []TableImage {
 		s := &im.sets[i]
 		if t := place[s.table]; t != nil && s.flags&unix.NFT_SET_ANONYMOUS == 0 {
 			t.Sets++
-			t.Elements += s.count()
+			t.Elements[s.name] = s.count()
 		}
 	}
 	return out
