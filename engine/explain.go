@@ -41,6 +41,7 @@ func code(err error) control.Code {
 		{generation.ErrBusy, control.Busy},
 		{ban.ErrProtected, control.Refused},
 		{ban.ErrBadTarget, control.BadRequest},
+		{ban.ErrBadTime, control.BadRequest},
 		{ban.ErrNotBanned, control.NotFound},
 	} {
 		if errors.Is(err, c.is) {

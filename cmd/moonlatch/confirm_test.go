@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/control"
 )
@@ -146,6 +149,37 @@ func TestConfirmFromTheHostItself(t *testing.T) {
 			t.Errorf("from the client: exit code %d\n%s", code, out)
 		}
 	})
+}
+
+// TestConfirmMeansWhatItCompared has another apply come in between the comparison of
+// the session with the apply before it, and the confirm: that one stays on trial.
+func TestConfirmMeansWhatItCompared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.serveLogins()
+	path := w.policy("login.lua", loginPolicy)
+	for range 12 { // the two wait for the lock, and either may come first
+		w.ok("apply", path)
+		compared := w.status().Trial.Number
+		session := w.login()
+		lock, err := os.Open(filepath.Join(w.dir, "state", "lock"))
+		must(t, err)
+		must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+		var confirm sync.WaitGroup
+		var code int
+		var out string
+		confirm.Go(func() { out, code = session.run("moonlatch confirm --new-session -o json") })
+		time.Sleep(200 * time.Millisecond) // time to compare
+		time.AfterFunc(200*time.Millisecond, func() { lock.Close() })
+		w.ok("apply", path)
+		confirm.Wait()
+		switch s := w.status(); {
+		case code == exitOK && s.Confirmed.Number != compared:
+			t.Errorf("the session was compared with generation %d, and confirmed %d:\n%s", compared, s.Confirmed.Number, out)
+		case code != exitOK && (code != exitRolledBack || s.Trial == nil):
+			t.Errorf("exit code %d with generation %v on trial\n%s", code, s.Trial, out)
+		}
+	}
 }
 
 // TestConfirmIsOnRecord names in the daemon's log who confirmed, and from what session.

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -13,12 +13,12 @@ import (
 type duration time.Duration
 
 func (d *duration) Set(s string) error {
-	parsed, err := model.ParseDuration(s)
-	if err != nil {
+	parsed, err := model.ParseDuration(strings.TrimPrefix(s, "-"))
+	switch {
+	case err != nil:
 		return fmt.Errorf("%q is no duration: write it as 90s, 15m, 1h30m or 7d", s)
-	}
-	if parsed <= 0 {
-		return errors.New("a duration must be more than nothing")
+	case parsed == 0, s[0] == '-':
+		return fmt.Errorf("%q is no time at all: a duration must be more than nothing", s)
 	}
 	*d = duration(parsed)
 	return nil

@@ -21,11 +21,22 @@ import (
 // written to the pipe is typed.
 func (w *world) waiting(trial time.Duration, policy string, environment ...string) (*exec.Cmd, io.WriteCloser, *lockedBuffer) {
 	w.t.Helper()
-	apply := w.command("apply", "--wait", "--confirm", trial.String(), policy)
-	cmd := exec.Command("script", "-qefc", "exec "+strings.Join(apply.Args, " "), "/dev/null")
+	cmd, typed, out := w.onTerminal("exec "+w.shell("apply", "--wait", "--confirm", trial.String(), policy), environment...)
+	w.until("the countdown runs", func() bool { return strings.Contains(out.String(), "left of") })
+	return cmd, typed, out
+}
+
+// shell is the command line of the command.
+func (w *world) shell(args ...string) string {
 	self, err := os.Executable()
 	must(w.t, err)
-	cmd.Args[2] = strings.Replace(cmd.Args[2], "/proc/self/exe", self, 1)
+	return strings.Join(append([]string{self}, w.command(args...).Args[1:]...), " ")
+}
+
+// onTerminal starts a command line in a session and on a terminal of its own.
+func (w *world) onTerminal(line string, environment ...string) (*exec.Cmd, io.WriteCloser, *lockedBuffer) {
+	w.t.Helper()
+	cmd := exec.Command("script", "-qefc", line, "/dev/null")
 	cmd.Env = append(append(environWithout("NO_COLOR"), beCommand+"=1", "TERM=xterm"), environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	typed, err := cmd.StdinPipe()
@@ -37,7 +48,6 @@ func (w *world) waiting(trial time.Duration, policy string, environment ...strin
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	w.until("the countdown runs", func() bool { return strings.Contains(out.String(), "left of") })
 	return cmd, typed, out
 }
 
@@ -115,6 +125,14 @@ func TestAnswerWhileWaiting(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWaitingInTheBackground is not stopped for reading a terminal that is not its own.
+func TestWaitingInTheBackground(t *testing.T) {
+	w := confirmed(t, goodPolicy)
+	apply := w.shell("apply", "--wait", "--confirm", "2s", filepath.Join(w.dir, "good.lua"))
+	_, _, out := w.onTerminal("bash -mc '" + apply + " & wait $!; echo code $?'")
+	w.until("it ends", func() bool { return strings.Contains(out.String(), "code 7") })
 }
 
 // TestCountdownOnATerminal draws one line anew, in colours unless they are not wanted.
