@@ -405,7 +405,7 @@ func TestGuardIsRefused(t *testing.T) {
 		spoil      func(w *world)
 	}{
 		{"zero", "more than nothing", 2, []string{"--for", "0s", "--", "touch", "ran"}, nil},
-		{"negative", "no duration", 2, []string{"--for", "-5s", "--", "touch", "ran"}, nil},
+		{"negative", "more than nothing", 2, []string{"--for", "-5s", "--", "touch", "ran"}, nil},
 		{"absurd", "lasts from 1s to 1d", 2, []string{"--for", "400d", "--", "touch", "ran"}, nil},
 		{"no command", "requires at least 1 arg", 2, nil, nil},
 		{"no such command", "cannot be run", 1, []string{"--", "no-such-command"}, nil},

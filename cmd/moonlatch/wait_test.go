@@ -21,13 +21,13 @@ import (
 // written to the pipe is typed.
 func (w *world) waiting(trial time.Duration, policy string, environment ...string) (*exec.Cmd, io.WriteCloser, *lockedBuffer) {
 	w.t.Helper()
-	cmd, typed, out := w.onTerminal("exec "+w.shell("apply", "--wait", "--confirm", trial.String(), policy), environment...)
+	cmd, typed, out := w.onTerminal("exec "+w.commandLine("apply", "--wait", "--confirm", trial.String(), policy), environment...)
 	w.until("the countdown runs", func() bool { return strings.Contains(out.String(), "left of") })
 	return cmd, typed, out
 }
 
-// shell is the command line of the command.
-func (w *world) shell(args ...string) string {
+// commandLine is the command, for a shell.
+func (w *world) commandLine(args ...string) string {
 	self, err := os.Executable()
 	must(w.t, err)
 	return strings.Join(append([]string{self}, w.command(args...).Args[1:]...), " ")
@@ -130,7 +130,7 @@ func TestAnswerWhileWaiting(t *testing.T) {
 // TestWaitingInTheBackground is not stopped for reading a terminal that is not its own.
 func TestWaitingInTheBackground(t *testing.T) {
 	w := confirmed(t, goodPolicy)
-	apply := w.shell("apply", "--wait", "--confirm", "2s", filepath.Join(w.dir, "good.lua"))
+	apply := w.commandLine("apply", "--wait", "--confirm", "2s", filepath.Join(w.dir, "good.lua"))
 	_, _, out := w.onTerminal("bash -mc '" + apply + " & wait $!; echo code $?'")
 	w.until("it ends", func() bool { return strings.Contains(out.String(), "code 7") })
 }
