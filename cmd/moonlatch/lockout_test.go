@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -203,43 +202,6 @@ func TestTrap(t *testing.T) {
 	if !reachesWithin(w.attacker, web4, generous) {
 		t.Error("the unbanned attacker is still in the trap")
 	}
-}
-
-// hangPolicy has a handler that never ends and one that always fails, beside a detector.
-const hangPolicy = `
-local fw = require "moonlatch"
-local input = fw.chain "input" { hook = "input", policy = "accept" }
-local closed = fw.stream "closed"
-input { "closed", tcp = "100-400", flags = "syn", closed, fw.drop }
-fw.on(closed, function(ev) while true do end end)
-fw.on(closed, function(ev) error("no " .. ev.dport) end)
-fw.detect "portscan" { on = closed, count = "distinct dport", over = 5, within = "60s", ban = "1h" }
-`
-
-// TestHangingHandlerDelaysNoBan scans under a policy whose Lua is broken.
-func TestHangingHandlerDelaysNoBan(t *testing.T) {
-	w := confirmed(t, hangPolicy)
-	for port := 101; port < 108; port++ {
-		reaches(w.attacker, net.JoinHostPort(serverForAttacker, strconv.Itoa(port)))
-	}
-	if reaches(w.attacker, net.JoinHostPort(serverForAttacker, "443")) {
-		t.Error("the scanner still gets in")
-	}
-	w.until("the handlers are switched off", func() bool {
-		off := 0
-		for _, c := range w.status().Daemon.Callbacks {
-			if c.Off {
-				off++
-			}
-		}
-		return off == 2 || w.more()
-	})
-}
-
-// more makes the client cause another event.
-func (w *world) more() bool {
-	reaches(w.client, net.JoinHostPort(serverForClient, "150"))
-	return false
 }
 
 // TestFlushedBansComeBack has somebody flush the whole ruleset.
