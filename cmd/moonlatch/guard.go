@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"moonlatch/engine/foreign"
 	"moonlatch/engine/guard"
 	"moonlatch/engine/nft"
-	"moonlatch/engine/ruleset"
 )
 
 // How long a guard may wait for its confirm.
@@ -153,17 +151,11 @@ func (a *app) loadGuard(dir string) (guard.Try, error) {
 			return fmt.Sprintf("everything passes, because the snapshot cannot be read: %v", err), t.Open(ctx)
 		}, nil
 	}
+	// Ours stay as they are unless the command has changed them: bans made meanwhile are kept.
+	ours := func(t nft.Table) bool { return engine.OurTable(t.Name) }
 	return func(ctx context.Context) (string, error) {
-		return "the rules of before are back", t.RestoreAround(ctx, s, ourTable)
+		return "the rules of before are back", t.RestoreAround(ctx, s, ours)
 	}, nil
-}
-
-// ourTable tells which tables are Moonlatch's: a guard leaves them alone unless
-// what it watches over has changed them. Bans made meanwhile stay.
-func ourTable(t nft.Table) bool {
-	digits, generation := strings.CutPrefix(t.Name, ruleset.CoreTable+"_")
-	_, err := strconv.ParseUint(digits, 10, 64)
-	return t.Name == ruleset.CoreTable || generation && err == nil
 }
 
 // runGuarded runs the command and says what became of the guard meanwhile.

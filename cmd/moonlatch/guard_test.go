@@ -489,10 +489,7 @@ func TestRebootInsideTheWindow(t *testing.T) {
 	w := guardedWorld(t)
 	w.guard("--for", "1h", "--", "nft", "-f", "lock.nft")
 	w.signal(syscall.SIGKILL, w.watchdogs()...)
-	path := w.file("state/guard/pending/order.json")
-	b, err := os.ReadFile(path)
-	must(t, err)
-	must(t, os.WriteFile(path, regexp.MustCompile(`"boot":"[^"]*"`).ReplaceAll(b, []byte(`"boot":"another"`)), 0o600))
+	w.otherBoot("guard")
 	w.sh("nft -f before.nft; nft delete table inet mistake") // what the boot loads
 	before := w.listing()
 	_, errs, _ := w.run("restore")

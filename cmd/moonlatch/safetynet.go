@@ -123,33 +123,41 @@ func (a *app) loadSafetynet(dir string) (guard.Try, error) {
 	}
 	s, err := foreign.Load(filepath.Join(dir, snapshotFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return func(ctx context.Context) (string, error) {
-			return "the kernel confirms: everything passes", a.open(ctx, t)
-		}, nil
+		return func(ctx context.Context) (string, error) { return a.open(ctx, t) }, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) (string, error) {
-		a.resetOurs(ctx)
-		return "the ruleset is in force, and nothing else", t.Restore(ctx, s)
-	}, nil
+	return func(ctx context.Context) (string, error) { return a.putRuleset(ctx, t, s) }, nil
 }
 
 // open opens the machine, and asks the kernel whether it is open.
-func (a *app) open(ctx context.Context, t *foreign.Tools) error {
+func (a *app) open(ctx context.Context, t *foreign.Tools) (string, error) {
 	a.resetOurs(ctx)
 	if err := t.Open(ctx); err != nil {
-		return err
+		return "", err
 	}
 	r, err := t.Verify(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if left := r.Filtering(); !r.Open && len(left) > 0 {
-		return fmt.Errorf("the kernel still holds rules of %s: table %s %s", left[0].Tool, left[0].Family, left[0].Name)
+	if !r.Open {
+		return "", fmt.Errorf("%s of other programs still filter", count(len(r.Filtering()), "table"))
 	}
-	return nil
+	return "the kernel confirms that everything passes", nil
+}
+
+// putRuleset makes the machine's rules those of the stored ruleset.
+func (a *app) putRuleset(ctx context.Context, t *foreign.Tools, s *foreign.Snapshot) (string, error) {
+	a.resetOurs(ctx)
+	if err := t.Restore(ctx, s); err != nil {
+		return "", err
+	}
+	r, err := t.Verify(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the ruleset is in force; the kernel tells of %s that filter", count(len(r.Filtering()), "table")), nil
 }
 
 // resetPatience is how long a daemon may take to reset: one that hangs is done without.

@@ -320,6 +320,20 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// TestAnotherNamespace: what is pending for one network namespace is none of a
+// command's in another.
+func TestAnotherNamespace(t *testing.T) {
+	w := newWorld(t)
+	o, err := w.Arm(Order{What: "a test", Time: time.Millisecond}, w.save)
+	must(t, err)
+	o.Netns++
+	must(t, write(w.path("pending/order.json"), o))
+	w.ensure()
+	if pids := w.pids(); len(pids) != 0 || w.deeds() != 0 {
+		t.Errorf("processes %v, done %d times", pids, w.deeds())
+	}
+}
+
 // TestWallClockJumps: the time of day is written down for people only.
 func TestWallClockJumps(t *testing.T) {
 	b, err := json.Marshal(Order{Start: boottime.Instant{Boot: "b", Since: 1}, Time: 1})
