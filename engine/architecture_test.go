@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"nflog":                         {},
 	"scripts":                       {},
 	"engine/nft":                    {"engine/ruleset"},
+	"engine/plan":                   {"engine/ruleset"},
 	"engine/foreign":                {"engine/boottime", "engine/netns", "engine/nft", "engine/ruleset"},
 	"engine/detect":                 {"engine/packet"},
 	"engine/generation":             {"engine/ruleset", "engine/nft", "engine/boottime"},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
 		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
-		"engine/packet", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "nflog",
+		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
 	"metrics":     {"engine", "engine/ban", "engine/detect"},
@@ -46,7 +47,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/moonlatch": {
 		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/netns", "engine/nft",
-		"engine/policy", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
+		"engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
 	},
 }
 

@@ -168,17 +168,14 @@ func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req contro
 func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.ApplyRequest) (applied control.Applied, err error) {
 	start := time.Now()
 	defer func() { f.observe.ApplyTook(time.Since(start), err) }()
-	spare, err := parseAddresses(req.Spare)
+	rules, err := forThisHost(p, req)
 	if err != nil {
-		return applied, &control.Error{Code: control.BadRequest, Message: err.Error()}
+		return applied, err
 	}
-	host := hostAddresses()
-	rules := *p.Ruleset()
-	rules.Protected = slices.Concat(p.Protected(), host, spare)
 	ctx, cancel := context.WithTimeout(ctx, kernelTimeout)
 	defer cancel()
 	g, err := f.generations.Apply(ctx, generation.Request{
-		Ruleset: &rules, Path: req.Path, Files: req.Files, By: req.By,
+		Ruleset: rules, Path: req.Path, Files: req.Files, By: req.By,
 		Confirm: trialTime(p, req), Fallback: fallback(p), Lease: p.Watchdog().Lease,
 	})
 	if err != nil {
@@ -189,6 +186,17 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	}
 	applied.APIVersion, applied.Generation, applied.Left = control.Version, f.describeTrial(g), g.Confirm.Seconds()
 	return applied, nil
+}
+
+// forThisHost is a policy's ruleset with all that is protected here.
+func forThisHost(p *policy.Policy, req control.ApplyRequest) (*ruleset.Ruleset, error) {
+	spare, err := parseAddresses(req.Spare)
+	if err != nil {
+		return nil, &control.Error{Code: control.BadRequest, Message: err.Error()}
+	}
+	rules := *p.Ruleset()
+	rules.Protected = slices.Concat(p.Protected(), hostAddresses(), spare)
+	return &rules, nil
 }
 
 // describeTrial describes a generation on trial with what really follows it.

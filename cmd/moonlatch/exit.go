@@ -16,6 +16,7 @@ const (
 	exitPolicy       = 3
 	exitUnreachable  = 4
 	exitNotPermitted = 5
+	exitDifferences  = 6
 	exitRolledBack   = 7
 )
 
@@ -33,8 +34,12 @@ type commandError struct {
 
 // exit prints the error, if there is one, and returns the exit code.
 func (a *app) exit(err error) int {
-	if err == nil {
+	var found differences
+	switch {
+	case err == nil:
 		return exitOK
+	case errors.As(err, &found):
+		return exitDifferences // they have been shown
 	}
 	code := exitCode(err)
 	if a.output == "json" {

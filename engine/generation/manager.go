@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
 )
 
 // Config says where a Manager works. Both fields are needed.
@@ -76,6 +77,13 @@ func (m *Manager) Stored() (Generation, error) {
 
 // Files returns every file of a generation's policy, as it was when it was applied, by name.
 func (m *Manager) Files(n uint64) (map[string][]byte, error) { return m.store.policy(n) }
+
+// Text returns a generation's ruleset as it was stored: its tables' nft text, and
+// the content of the sets that are too large for it.
+func (m *Manager) Text(n uint64) (string, []ruleset.Fill, error) {
+	r, err := m.store.load(n)
+	return r.text, r.fills, err
+}
 
 // Problems returns what kept the last boot from restoring the generation that was
 // confirmed last, the newest first, until another one is confirmed.
