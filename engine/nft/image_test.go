@@ -170,3 +170,82 @@ func shell(t testing.TB, script string) string {
 func withoutDates(s string) string {
 	return regexp.MustCompile(`(?m)^# (Generated|Completed).*\n`).ReplaceAllString(s, "")
 }
+
+// TestImageFile writes everything to bytes and reads it back.
+func TestImageFile(t *testing.T) {
+	elsewhere(t, func(c *nft.Client) {
+		command(t, everything, "-f", "-")
+		before := steadyText(command(t, "", "list", "ruleset"))
+		im, err := c.Image()
+		must(t, err)
+		b, err := im.MarshalBinary()
+		must(t, err)
+		read, err := nft.ParseImage(b)
+		must(t, err)
+		must(t, im.Diff(read))
+		must(t, c.Replace(read, 0))
+		if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(steadyText(command(t, "", "list", "ruleset")), "\n")); diff != "" {
+			t.Error(diff)
+		}
+		for n := 1; n < len(b); n += 97 {
+			if short, err := nft.ParseImage(b[:n]); err == nil && im.Diff(short) == nil {
+				t.Fatalf("%d of %d bytes read as the whole image", n, len(b))
+			}
+		}
+	})
+}
+
+// TestImageDiff changes one thing at a time.
+func TestImageDiff(t *testing.T) {
+	elsewhere(t, func(c *nft.Client) {
+		command(t, everything, "-f", "-")
+		im, err := c.Image()
+		must(t, err)
+		for change, want := range map[string]string{
+			"": "",
+			"add element inet filter hosts { 192.0.2.77 }":                                                 "should not be there",
+			"delete element inet filter hosts { 192.0.2.2 }":                                               "of set inet filter hosts is missing",
+			"delete element inet filter verdicts { 25 }; add element inet filter verdicts { 25 : accept }": "of set inet filter verdicts is not the same",
+			"flush chain inet filter ssh":                                                                  "rule 1 of chain inet filter ssh is missing",
+			"add rule inet filter ssh drop":                                                                "rule 2 of chain inet filter ssh should not be there",
+			"add chain inet filter input { policy accept; }":                                               "chain inet filter input is not the same",
+			"add table ip6 raw":                                                                            "",
+			"add table ip more":                                                                            "table ip more should not be there",
+			"delete table arp filter":                                                                      "arp filter",
+			"add counter inet filter more":                                                                 "object (type 1) inet filter more should not be there",
+			"add set inet filter more { type ipv4_addr; }":                                                 "set inet filter more should not be there",
+			"reset counters":                                                                               "",
+			"reset quotas":                                                                                 "",
+		} {
+			must(t, c.Replace(im, 0))
+			command(t, change, "-f", "-")
+			now, err := c.Image()
+			must(t, err)
+			err = im.Diff(now)
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("after %q: got %v, want %q", change, err, want)
+			}
+		}
+	})
+}
+
+// TestReplaceIsOneTransaction has the kernel refuse the last thing in an image: nothing may have changed.
+func TestReplaceIsOneTransaction(t *testing.T) {
+	elsewhere(t, func(c *nft.Client) {
+		command(t, "table netdev edge { chain in { type filter hook ingress device \"left\" priority 0; }; }", "-f", "-")
+		im, err := c.Image()
+		must(t, err)
+		command(t, "flush ruleset; table inet now { set s { type ipv4_addr; }; }", "-f", "-")
+		before := command(t, "", "list", "ruleset")
+		shell(t, "ip link del left")
+		if err := c.Replace(im, 0); err != nil {
+			if after := command(t, "", "list", "ruleset"); after != before {
+				t.Errorf("refused with %v, it left\n%s", err, after)
+			}
+			must(t, c.Replace(im.WithoutDevices([]string{"left"}), 0))
+		}
+		if got := command(t, "", "list", "ruleset"); !strings.Contains(got, "table netdev edge") {
+			t.Errorf("got\n%s", got)
+		}
+	})
+}
