@@ -79,7 +79,7 @@ func TestRestoreListsIdentically(t *testing.T) {
 		"everything flushed": `nft flush ruleset; iptables-legacy -F; iptables-legacy -P INPUT ACCEPT; iptables-legacy -X
 			iptables-legacy -t nat -F; iptables-legacy -t raw -F; ip6tables-legacy -F; empty`,
 		"nothing":          ``,
-		"more of all":      `nft add table inet more; iptables-legacy -t mangle -A INPUT -j DROP; ip6tables-legacy -t nat -A PREROUTING -j ACCEPT; ipset create x hash:ip; ipset add bad 1.2.3.4; iptables-legacy -A INPUT -m set --match-set x src`,
+		"more of all":      `nft add table inet more; iptables-legacy -t mangle -A INPUT -j DROP; ip6tables-legacy -t nat -A PREROUTING -j ACCEPT; ipset create x hash:ip; ipset add bad 1.2.3.4; iptables-legacy -A INPUT -m set --match-set x src; iptables-nft -A INPUT -m set --match-set x src`,
 		"set of a kind":    `iptables-legacy -F; nft flush ruleset; empty; ipset create bad hash:net; iptables-nft -A INPUT -m set --match-set bad src -j DROP; iptables-legacy -A INPUT -m set --match-set bad src -j DROP`,
 		"sets renumbered":  `nft flush ruleset; iptables-legacy -F; empty; ipset create other hash:ip; ipset create both list:set; ipset create third hash:ip`,
 		"restored already": `ipset flush; iptables-restore < /dev/null`,
@@ -122,6 +122,27 @@ func TestOpenOpens(t *testing.T) {
 		}
 		if got := shell(t, "iptables-legacy-save; ip6tables-legacy-save"); strings.Contains(got, "-A") || strings.Contains(got, "DROP") {
 			t.Errorf("left: %s", got)
+		}
+	})
+}
+
+// TestCoreTableFiltersWithABan tells an idle core table, which a daemon makes again after every reset, from one that bans.
+func TestCoreTableFiltersWithABan(t *testing.T) {
+	machine(t, `nft 'table inet moonlatch {
+		set protected4 { type ipv4_addr; elements = { 192.0.2.1 }; }
+		set banned4 { type ipv4_addr; flags timeout; }
+		chain early { type filter hook prerouting priority raw; ip saddr @protected4 accept; ip saddr @banned4 drop; }
+	}'`, func(tools *foreign.Tools) {
+		r, err := tools.Verify(t.Context())
+		must(t, err)
+		if !r.Open {
+			t.Errorf("without a ban, %+v", r.Filtering())
+		}
+		shell(t, "nft add element inet moonlatch banned4 '{ 192.0.2.2 timeout 1h }'")
+		r, err = tools.Verify(t.Context())
+		must(t, err)
+		if r.Open {
+			t.Error("with a ban, it is reported as open")
 		}
 	})
 }

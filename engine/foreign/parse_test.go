@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"moonlatch/engine/foreign"
 )
@@ -107,6 +108,19 @@ func TestParseRefuses(t *testing.T) {
 			if _, err := tools.Parse(t.Context(), path); err == nil || !strings.Contains(err.Error(), path) {
 				t.Errorf("got error %v, want one that names %s", err, path)
 			}
+		}
+	})
+}
+
+// TestParsedTimeoutsBeginWhenPutBack puts a ruleset file in force long after it was read.
+func TestParsedTimeoutsBeginWhenPutBack(t *testing.T) {
+	machine(t, "", func(tools *foreign.Tools) {
+		s, err := tools.Parse(t.Context(), write(t, "table inet t { set s { type ipv4_addr; flags timeout; elements = { 192.0.2.1 timeout 2s }; }; }"))
+		must(t, err)
+		time.Sleep(2500 * time.Millisecond)
+		must(t, tools.Restore(t.Context(), s))
+		if got := shell(t, "nft list ruleset"); !strings.Contains(got, "192.0.2.1 timeout 2s") {
+			t.Errorf("got\n%s", got)
 		}
 	})
 }

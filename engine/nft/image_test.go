@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -81,13 +82,7 @@ table netdev edge {
 table inet ing { chain in { type filter hook ingress device "right" priority 0; counter; }; }
 `
 
-// veth makes the interfaces that everything names.
-func veth(t testing.TB, n *netns.Namespace) {
-	t.Helper()
-	must(t, netns.Veth(n, "left", n, "right"))
-}
-
-// elsewhere runs fn with a client in a namespace of its own.
+// elsewhere runs fn with a client in a namespace of its own, which has the interfaces that everything names.
 func elsewhere(t testing.TB, fn func(c *nft.Client)) {
 	t.Helper()
 	n := netnstest.New(t)
@@ -97,7 +92,10 @@ func elsewhere(t testing.TB, fn func(c *nft.Client)) {
 			return err
 		}
 		defer c.Close()
-		veth(t, n)
+		for _, conf := range []string{"all", "default"} { // no packet shall be counted by itself
+			must(t, n.Sysctl("net/ipv6/conf/"+conf+"/disable_ipv6", "1"))
+		}
+		must(t, netns.Veth(n, "left", n, "right"))
 		fn(c)
 		return nil
 	}))
@@ -209,7 +207,7 @@ func TestImageDiff(t *testing.T) {
 			"flush chain inet filter ssh":                                                                  "rule 1 of chain inet filter ssh is missing",
 			"add rule inet filter ssh drop":                                                                "rule 2 of chain inet filter ssh should not be there",
 			"add chain inet filter input { policy accept; }":                                               "chain inet filter input is not the same",
-			"add table ip6 raw":                                                                            "",
+			"add table ip6 raw":                                                                            "table ip6 raw is not the same", // no longer dormant
 			"add table ip more":                                                                            "table ip more should not be there",
 			"delete table arp filter":                                                                      "arp filter",
 			"add counter inet filter more":                                                                 "object (type 1) inet filter more should not be there",
@@ -229,22 +227,60 @@ func TestImageDiff(t *testing.T) {
 	})
 }
 
-// TestReplaceIsOneTransaction has the kernel refuse the last thing in an image: nothing may have changed.
+// TestReplaceIsOneTransaction has the kernel refuse a rule, whose ipset is gone: nothing may have changed.
 func TestReplaceIsOneTransaction(t *testing.T) {
 	elsewhere(t, func(c *nft.Client) {
-		command(t, "table netdev edge { chain in { type filter hook ingress device \"left\" priority 0; }; }", "-f", "-")
+		shell(t, "nft add table inet first; ipset create bad hash:ip; iptables-nft -A INPUT -m set --match-set bad src -j DROP")
 		im, err := c.Image()
 		must(t, err)
 		command(t, "flush ruleset; table inet now { set s { type ipv4_addr; }; }", "-f", "-")
+		shell(t, "for i in $(seq 500); do ipset destroy bad 2>/dev/null && exit; sleep 0.01; done; exit 1")
 		before := command(t, "", "list", "ruleset")
-		shell(t, "ip link del left")
-		if err := c.Replace(im, 0); err != nil {
-			if after := command(t, "", "list", "ruleset"); after != before {
-				t.Errorf("refused with %v, it left\n%s", err, after)
-			}
-			must(t, c.Replace(im.WithoutDevices([]string{"left"}), 0))
+		wantErr(t, c.Replace(im, 0), nft.ErrNotExist, "add a rule to chain INPUT in table ip filter")
+		if after := command(t, "", "list", "ruleset"); after != before {
+			t.Errorf("refused, it left\n%s", after)
 		}
-		if got := command(t, "", "list", "ruleset"); !strings.Contains(got, "table netdev edge") {
+	})
+}
+
+// TestWithoutDevices leaves out what is about an interface, and whatever only that needed.
+func TestWithoutDevices(t *testing.T) {
+	elsewhere(t, func(c *nft.Client) {
+		command(t, everything, "-f", "-")
+		im, err := c.Image()
+		must(t, err)
+		if diff := cmp.Diff([]string{"left", "right"}, im.Devices()); diff != "" {
+			t.Error(diff)
+		}
+		must(t, c.Replace(im.WithoutDevices([]string{"left"}), 0))
+		got := command(t, "", "list", "table", "netdev", "edge")
+		for _, chain := range []string{"chain in {", "chain out {", "left"} {
+			if strings.Contains(got, chain) {
+				t.Errorf("%q is still there:\n%s", chain, got)
+			}
+		}
+		for _, stays := range []string{"set bad {", "chain both {", "right"} {
+			if !strings.Contains(got, stays) {
+				t.Errorf("%q is gone:\n%s", stays, got)
+			}
+		}
+	})
+}
+
+// TestImageWhileIntervalsExpire leaves nothing of an interval whose time is over.
+func TestImageWhileIntervalsExpire(t *testing.T) {
+	elsewhere(t, func(c *nft.Client) {
+		command(t, `table inet t { set s { type ipv4_addr; flags interval,timeout; gc-interval 1h; elements = {
+			192.0.2.0/26 timeout 1s, 192.0.2.64/26 timeout 1h, 192.0.2.128/26 timeout 1s, 198.51.100.0/24 } }; }`, "-f", "-")
+		time.Sleep(1500 * time.Millisecond)
+		im, err := c.Image()
+		must(t, err)
+		if got := im.Tables()[0].Elements["s"]; got != 2 {
+			t.Errorf("got %d elements, want 2", got)
+		}
+		must(t, c.Replace(im, 0))
+		got := command(t, "", "list", "ruleset")
+		if strings.Contains(got, "192.0.2.0/26") || !strings.Contains(got, "192.0.2.64/26 timeout 1h") || !strings.Contains(got, "198.51.100.0/24 }") {
 			t.Errorf("got\n%s", got)
 		}
 	})
