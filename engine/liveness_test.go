@@ -121,18 +121,24 @@ func TestHangingGoroutineStopsRenewals(t *testing.T) {
 	d := startDaemon(t, &s, knocked)
 	eventually(t, "the lease is renewed", func() bool { return d.liveness.snapshot().Renewals > 0 })
 	for cause, gate := range map[string]*sync.RWMutex{"caller": &s.caller, "reader": &s.reader} {
-		gate.Lock()
-		knock(t, 2)
-		eventually(t, cause+" is missed", func() bool { return d.liveness.snapshot().Failures[cause] > 0 })
-		was := d.liveness.snapshot().Renewals
-		eventually(t, cause+" is missed again", func() bool { return d.liveness.snapshot().Failures[cause] > 1 })
-		l := d.liveness.snapshot()
-		if l.Renewals != was || !l.Failing || !strings.Contains(d.liveness.status().Failing, "has hung for 1.667s") {
-			t.Errorf("%s hangs: %+v, %+v", cause, l, d.liveness.status())
-		}
-		gate.Unlock()
+		hang(t, d, cause, gate)
 		d.liveness.lookNow()
 		eventually(t, cause+" goes on", func() bool { return !d.liveness.snapshot().Failing })
+	}
+}
+
+// hang closes a gate until the daemon has missed who hangs there, twice.
+func hang(t *testing.T, d *Daemon, cause string, gate *sync.RWMutex) {
+	t.Helper()
+	gate.Lock()
+	defer gate.Unlock()
+	knock(t, 2)
+	eventually(t, cause+" is missed", func() bool { return d.liveness.snapshot().Failures[cause] > 0 })
+	was := d.liveness.snapshot().Renewals
+	eventually(t, cause+" is missed again", func() bool { return d.liveness.snapshot().Failures[cause] > 1 })
+	l := d.liveness.snapshot()
+	if l.Renewals != was || !l.Failing || !strings.Contains(d.liveness.status().Failing, "has hung for 1.667s") {
+		t.Errorf("%s hangs: %+v, %+v", cause, l, d.liveness.status())
 	}
 }
 
