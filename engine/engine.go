@@ -275,7 +275,7 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 	}
 	switch {
 	case s.Alive().Over():
-		out.State = control.Opened
+		out.State, out.LeaseOver = control.Opened, true
 		out.Note = fmt.Sprintf("generation %d lets everything through, because the daemon has not renewed its liveness lease of %s; it filters again as soon as a healthy moonlatch run renews it", s.Current().Number, s.Alive().Lease)
 	case out.State != control.Trying && s.InForce() != nil:
 		out.State = control.Filtering

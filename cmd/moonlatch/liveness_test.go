@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,13 +100,25 @@ func TestUnhealthyDaemonOpensTheFirewall(t *testing.T) {
 	if out := w.ok("status"); !strings.Contains(out, "RAN OUT at ") || !strings.Contains(out, "NOT RENEWED since ") {
 		t.Errorf("status:\n%s", out)
 	}
+	log := w.daemonLog()
+	for line, want := range map[string]int{
+		"the liveness lease ran out":        2,
+		"the generation filters":            1,
+		"the liveness lease is not renewed": 2, // the first time, nobody listened yet
+	} {
+		if n := strings.Count(log, line); n != want {
+			t.Errorf("the log says %d times, not %d, that %s:\n%s", n, want, line, log)
+		}
+	}
+
+	w.kill()
+	w.start(filepath.Join(w.dir, "alive.lua"))
+	w.until("the new daemon asks", func() bool { return w.status().Daemon.Liveness.Failing != "" })
+	if s := w.status(); s.Trial != nil || !s.LeaseOver {
+		t.Errorf("what is confirmed already is on trial again: %+v", s)
+	}
 	defer w.beacon(gateway).Close()
 	w.until("the firewall is back", w.filters)
-	w.until("the log tells", func() bool {
-		log := w.daemonLog()
-		return strings.Count(log, "the liveness lease ran out") == 2 && strings.Count(log, "the generation filters") == 2 &&
-			strings.Count(log, "the liveness lease is not renewed") == 2 // the first time, nobody listened yet
-	})
 }
 
 // beacon listens on an address of the client's.

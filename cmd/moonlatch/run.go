@@ -103,7 +103,7 @@ func (f *firstPolicy) Run(ctx context.Context) error {
 		return nil
 	}
 	s, statusErr := f.daemon.Status(ctx)
-	if statusErr != nil || s.State == control.Opened {
+	if statusErr != nil || s.State == control.Opened && !s.LeaseOver {
 		return errors.Join(err, statusErr)
 	}
 	f.log.Error("the given policy is not applied: what is in force stays", "error", err)
@@ -121,8 +121,10 @@ func (f *firstPolicy) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.State == control.Filtering && s.Confirmed.Digest == digest {
-		return nil
+	if s.State == control.Filtering || s.LeaseOver && s.Trial == nil {
+		if s.Confirmed.Digest == digest {
+			return nil
+		}
 	}
 	req.By = caller()
 	applied, err := f.daemon.Apply(ctx, req)

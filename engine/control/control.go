@@ -49,8 +49,9 @@ type Status struct {
 	State      string        `json:"state"`
 	Confirmed  *Generation   `json:"confirmed"`
 	Trial      *Generation   `json:"trial"`
-	Left       float64       `json:"left_seconds"`  // of the trial
-	Length     float64       `json:"trial_seconds"` // of the whole trial, up to now and what is left
+	Left       float64       `json:"left_seconds"`         // of the trial
+	Length     float64       `json:"trial_seconds"`        // of the whole trial, up to now and what is left
+	LeaseOver  bool          `json:"lease_over,omitempty"` // everything passes only until the liveness lease is renewed
 	Note       string        `json:"note,omitempty"`
 	Daemon     *DaemonStatus `json:"daemon"`
 }
