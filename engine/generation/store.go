@@ -110,7 +110,7 @@ func (s *store) save(r record) error {
 			return fmt.Errorf("store generation %d: %w", r.Number, err)
 		}
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := syncDirs(tmp); err != nil {
 		return fmt.Errorf("store generation %d: %w", r.Number, err)
 	}
 	if err := os.Rename(tmp, s.generation(r.Number)); err != nil {
@@ -269,6 +269,17 @@ func createSync(path string, write func(io.Writer) error) error {
 		return err
 	}
 	return errors.Join(write(f), f.Sync(), f.Close())
+}
+
+// syncDirs syncs a folder and every one below it: a file outlives a power cut only if each
+// folder on the way to it was synced.
+func syncDirs(path string) error {
+	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return syncDir(path)
+	})
 }
 
 func syncDir(path string) error {
