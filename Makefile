@@ -5,6 +5,7 @@
 #   make build   bin/moonlatch, static
 #   make lint    gofmt, go vet, staticcheck, go mod tidy
 #   make bench   what it costs, beside what it is compared with (docs/benchmarks.md)
+#   make faults  thousands of faults, and whether every promise holds (docs/faults.md)
 #   make microbench   the Go benchmarks, with allocations
 
 GO      ?= go
@@ -13,7 +14,7 @@ COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 STAMP   := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(COMMIT)
 
-.PHONY: build demo test race lint bench microbench clean
+.PHONY: build demo test race lint bench faults microbench clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch ./cmd/moonlatch
@@ -40,6 +41,11 @@ bench: build
 	@.ci/tools nft
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch-bench ./cmd/moonlatch-bench
 	@bin/moonlatch-bench -output bench.json
+
+faults: build
+	@.ci/tools nft unshare
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch-faults ./cmd/moonlatch-faults
+	@bin/moonlatch-faults
 
 microbench:
 	@.ci/tools nft

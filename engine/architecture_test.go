@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
 		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
 	},
+	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
 		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/netns", "engine/nft",
 		"engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// What a step of a life tries to do.
+const (
+	opTrial  = "trial"     // apply a policy, and end its trial in some way
+	opBan    = "ban"       // ban one of the pool
+	opUnban  = "unban"     // lift a ban
+	opReset  = "reset"     // open the firewall
+	opReboot = "reboot"    // everything of ours and of the kernel's is gone; the boot unit runs
+	opDamage = "damage"    // the store is damaged, and then a reboot
+	opPower  = "power cut" // confirm a policy, with a power cut at every boundary of the store
+)
+
+// How a trial ends.
+const (
+	endConfirm  = "confirm"
+	endRollback = "rollback"
+	endExpire   = "expire"
+	endReset    = "reset"
+	endReplace  = "replace" // by another trial, which expires
+)
+
+// step is one thing to do, and the faults meanwhile. All of it is decided before
+// it begins.
+type step struct {
+	daemon  bool // one runs, at least in the beginning
+	op      string
+	policy  kind
+	variant state
+	trial   time.Duration
+	end     string
+	next    state // of endReplace
+	member  int
+	ban     time.Duration
+	clock   time.Duration // how far the clocks of commands are ahead, apart from the wall clock
+	damage  int           // which file of the store
+	faults  []fault
+	late    bool // what was broken stays broken until after the trial's deadline
+	prove   bool // afterwards, another policy can be applied and confirmed
+}
+
+// fault is one thing that goes wrong, some time after the beginning of a phase.
+type fault struct {
+	kind    string
+	phase   int // phaseFirst, …
+	after   time.Duration
+	lasts   time.Duration // of a stop
+	instant time.Duration // in the life of an nft, when it is killed or stopped
+	slack   int           // of a full disk: how many bytes are still free
+	call    int           // of a kill at a system call: the how manieth
+}
+
+// The phases of a step.
+const (
+	phaseFirst  = iota // the command, or the apply of a trial
+	phaseSecond        // what ends the trial
+	phaseWait          // until the trial's deadline
+)
+
+func (f fault) String() string {
+	s := fmt.Sprintf("%s %s after phase %d begins", f.kind, f.after.Round(time.Millisecond), f.phase+1)
+	switch f.kind {
+	case faultStopAll, faultStopDaemon:
+		s += fmt.Sprintf(", for %s", f.lasts.Round(time.Millisecond))
+	case faultNFT + nftKilled, faultNFT + nftStopped:
+		s += fmt.Sprintf(", %s after it begins", f.instant.Round(time.Millisecond))
+	case faultFull:
+		s += fmt.Sprintf(", %d bytes left", f.slack)
+	case faultAtCall:
+		s = fmt.Sprintf("%s %d of phase %d", f.kind, f.call, f.phase+1)
+	}
+	return s
+}
+
+func (s step) String() string {
+	words := []string{s.op}
+	switch s.op {
+	case opTrial:
+		words = append(words, "of", s.policy.file(s.variant), "for", s.trial.String(), "then", s.end)
+	case opBan:
+		words = append(words, fmt.Sprint(poolAddrs()[s.member]), "for", s.ban.String())
+	case opUnban:
+		words = append(words, fmt.Sprint(poolAddrs()[s.member]))
+	}
+	if !s.daemon {
+		words = append(words, "(no daemon)")
+	}
+	if s.clock != 0 {
+		words = append(words, fmt.Sprintf("(clocks %s ahead)", s.clock))
+	}
+	for _, f := range s.faults {
+		words = append(words, "·", f.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// newLife decides a whole life of so many steps: the same numbers give the same life.
+func newLife(seed, number uint64, n int) []step {
+	r := rand.New(rand.NewPCG(seed, number))
+	steps := make([]step, n)
+	daemon := r.IntN(2) == 0
+	for i := range steps {
+		if r.IntN(4) == 0 {
+			daemon = !daemon
+		}
+		steps[i] = newStep(r, daemon)
+	}
+	return steps
+}
+
+func newStep(r *rand.Rand, daemon bool) step {
+	s := step{
+		daemon:  daemon,
+		op:      weighed(r, []weight{{opTrial, 70}, {opBan, 9}, {opUnban, 4}, {opReset, 4}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}),
+		variant: variant1 + state(r.IntN(variants)),
+		next:    variant1 + state(r.IntN(variants)),
+		member:  r.IntN(len(poolAddrs())),
+		ban:     []time.Duration{3 * time.Second, 10 * time.Minute}[r.IntN(2)],
+		damage:  r.IntN(damages),
+		late:    r.IntN(3) > 0,
+		prove:   r.IntN(4) == 0,
+	}
+	s.policy = kind(weighed(r, []weight{{string(good), 40}, {string(lockout), 30}, {string(banning), 12}, {string(big), 10}, {string(invalid), 2}, {string(refused), 3}}))
+	s.trial = time.Duration(r.IntN(2)+1) * time.Second
+	switch s.policy {
+	case good, big:
+		s.end = weighed(r, []weight{{endConfirm, 60}, {endRollback, 10}, {endExpire, 15}, {endReset, 3}, {endReplace, 12}})
+	default:
+		s.end = weighed(r, []weight{{endRollback, 15}, {endExpire, 65}, {endReset, 3}, {endReplace, 17}})
+	}
+	if r.IntN(6) == 0 {
+		s.clock = time.Duration(r.IntN(1e6)) * time.Second
+	}
+	if s.op == opPower || s.op == opReboot || s.op == opDamage {
+		return s
+	}
+	for range weighed(r, []weight{{"", 10}, {"1", 50}, {"12", 30}, {"123", 10}}) {
+		f := newFault(r, s)
+		s.faults = append(s.faults, f)
+		s.daemon = s.daemon && f.kind != faultAtCall // where a daemon runs, the command makes few calls
+	}
+	return s
+}
+
+func newFault(r *rand.Rand, s step) fault {
+	f := fault{kind: weighed(r, faultWeights()), slack: r.IntN(4) * 4096, call: 1 + r.IntN(24), instant: time.Duration(r.IntN(12)) * time.Millisecond}
+	phases := 1
+	if s.op == opTrial {
+		phases = 3
+	}
+	f.phase = r.IntN(phases)
+	// Commands take some tens of milliseconds on an idle machine.
+	most := []time.Duration{50 * time.Millisecond, 200 * time.Millisecond}[r.IntN(2)]
+	if f.phase == phaseWait {
+		most = s.trial + 200*time.Millisecond
+	}
+	f.after = time.Duration(r.Int64N(int64(most)))
+	f.lasts = time.Duration(r.Int64N(int64([]time.Duration{200 * time.Millisecond, 3 * time.Second}[r.IntN(2)])))
+	if strings.HasPrefix(f.kind, faultNFT) && r.IntN(2) == 0 {
+		f.after = 0
+	}
+	if f.kind == faultAtCall && f.phase == phaseWait {
+		f.phase = phaseSecond
+	}
+	return f
+}
+
+// weight is how often something is chosen.
+type weight struct {
+	what string
+	n    int
+}
+
+func weighed(r *rand.Rand, all []weight) string {
+	sum := 0
+	for _, w := range all {
+		sum += w.n
+	}
+	n := r.IntN(sum)
+	for _, w := range all {
+		if n -= w.n; n < 0 {
+			return w.what
+		}
+	}
+	return ""
+}

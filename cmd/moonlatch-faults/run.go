@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// promise is what must hold whatever happens.
+type promise string
+
+const (
+	lockedOut   promise = "at each deadline the client gets in"
+	wrongPolicy promise = "what was confirmed is what is in force"
+	notRestored promise = "a boot restores what was confirmed"
+	banLost     promise = "a ban holds, and ends when it should"
+	halfApplied promise = "no packet meets half of a change"
+	noAnswer    promise = "every command answers, and the next apply and confirm work"
+	leaked      promise = "nothing is left behind"
+)
+
+func promises() []promise {
+	return []promise{lockedOut, wrongPolicy, notRestored, banLost, halfApplied, noAnswer, leaked}
+}
+
+// violation is a promise that was broken.
+type violation struct {
+	Promise promise   `json:"promise"`
+	At      time.Time `json:"at"`
+	What    string    `json:"what"`
+}
+
+// config is what the command line says.
+type config struct {
+	moonlatch string
+	seed      uint64
+	faults    int
+	life      int // -1 for as many as it takes
+	steps     int // in a life
+	parallel  int
+	enough    int // broken lives, to end the run
+	within    time.Duration
+}
+
+// run is everything that happens in one run of the program.
+type run struct {
+	config
+	folder string
+	began  time.Time
+
+	mu         sync.Mutex
+	injected   map[string]int
+	operations map[string]int
+	checks     map[promise]int
+	broken     map[promise]int
+	bursts     int
+	lockOuts   int // bursts that nobody answered
+	played     int
+	lives      int
+	next       uint64
+	accounts   []account
+	failures   []error // of this program, not of Moonlatch
+}
+
+// account is a life that broke a promise, and how to see that again.
+type account struct {
+	Life       uint64      `json:"life"`
+	Violations []violation `json:"violations"`
+	Trace      []string    `json:"trace"`
+	Log        string      `json:"daemon_log,omitempty"`
+	Again      string      `json:"again"`
+}
+
+func newRun(cfg config) (*run, error) {
+	folder, err := os.MkdirTemp("", "faults")
+	if err != nil {
+		return nil, err
+	}
+	return &run{
+		config: cfg, folder: folder, began: time.Now(),
+		injected: map[string]int{}, operations: map[string]int{}, checks: map[promise]int{}, broken: map[promise]int{},
+	}, nil
+}
+
+func (r *run) close() error { return os.RemoveAll(r.folder) }
+
+// all plays lives, several at a time, until there were enough faults.
+func (r *run) all(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.within)
+	defer cancel()
+	if r.life >= 0 {
+		r.take(ctx, uint64(r.life))
+		return
+	}
+	var workers sync.WaitGroup
+	for i := range r.parallel {
+		workers.Go(func() {
+			time.Sleep(time.Duration(i) * 200 * time.Millisecond) // not all at once
+			for number, ok := r.another(ctx); ok; number, ok = r.another(ctx) {
+				r.take(ctx, number)
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// another returns the number of the next life, if there is to be one.
+func (r *run) another(ctx context.Context) (uint64, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Err() != nil || r.sum() >= r.faults || len(r.failures) > 0 || len(r.accounts) >= r.enough {
+		return 0, false
+	}
+	r.next++
+	return r.next - 1, true
+}
+
+// take plays a life and files what came of it.
+func (r *run) take(ctx context.Context, number uint64) {
+	l := r.liveOut(ctx, number)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lives++
+	if len(l.broken) == 0 {
+		return
+	}
+	for _, v := range l.broken {
+		r.broken[v.Promise]++
+	}
+	a := account{Life: number, Violations: l.broken, Trace: l.trace, Log: l.log, Again: fmt.Sprintf("bin/moonlatch-faults --seed %d --life %d --steps %d", r.seed, number, r.steps)}
+	r.accounts = append(r.accounts, a)
+}
+
+// sum is how many faults there were. The caller holds r.mu.
+func (r *run) sum() int {
+	n := 0
+	for v := range maps.Values(r.injected) {
+		n += v
+	}
+	return n
+}
+
+func (r *run) struck(kind string)    { r.count(func() { r.injected[kind]++ }) }
+func (r *run) operation(name string) { r.count(func() { r.operations[name]++ }) }
+func (r *run) checked(p promise)     { r.count(func() { r.checks[p]++ }) }
+func (r *run) stepDone()             { r.count(func() { r.played++ }) }
+func (r *run) fail(err error)        { r.count(func() { r.failures = append(r.failures, err) }) }
+
+func (r *run) count(add func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	add()
+}
+
+// judged adds what a host's judge has seen.
+func (r *run) judged(j *judge) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range j.seen {
+		r.bursts += n
+	}
+	r.lockOuts += j.seen[closed]
+}
+
+// verdict is nil if every promise held and this program did its work.
+func (r *run) verdict() error {
+	if len(r.failures) > 0 {
+		return errors.Join(slices.Compact(r.failures[:min(len(r.failures), 5)])...)
+	}
+	if len(r.accounts) > 0 {
+		return errors.New("promises were broken")
+	}
+	return nil
+}

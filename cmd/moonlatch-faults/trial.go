@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// outcome is what may be in force after a trial, and until when the trial may be.
+type outcome struct {
+	rest     states
+	during   states // what the trial shows
+	deadline time.Time
+}
+
+// trial applies a policy and ends its trial in some way. From its deadline on, only what
+// was or is confirmed may be in force, whatever has died, hangs or is full.
+func (l *life) trial(ctx context.Context, s step) {
+	o := outcome{rest: l.kernel, during: s.policy.allows(s.variant)}
+	if s.end == endReplace {
+		o.during |= set(s.next)
+	}
+	may := o.rest | o.during
+	if s.end == endReset {
+		may |= set(open)
+	}
+	l.host.judge.only(may | l.afterFlush(s))
+	applied := l.do(ctx, s, phaseFirst, "apply", s.policy.file(s.variant), "--confirm", s.trial.String())
+	if (s.policy == invalid || s.policy == refused) && applied.ok() {
+		l.breaks(noAnswer, "a policy that makes no sense is applied: %s", applied)
+	}
+	last := applied
+	resolved := false
+	switch s.end {
+	case endConfirm:
+		resolved = l.confirmStep(ctx, s, &o)
+	case endRollback:
+		// Bans of the policy on trial are lifted by the daemon, if it is there, or by their timeout.
+		resolved = l.do(ctx, s, phaseSecond, "rollback").ok() && s.policy != banning
+	case endReset:
+		if resolved = l.do(ctx, s, phaseSecond, "reset").ok(); resolved {
+			l.wasReset(&o)
+		} else {
+			l.maybeReset(&o)
+		}
+	case endReplace:
+		last = l.do(ctx, s, phaseSecond, "apply", good.file(s.next), "--confirm", s.trial.String())
+	}
+	o.deadline = last.ended.Add(s.trial)
+	if !applied.ok() || !last.ok() {
+		l.quiet(ctx)
+		o.deadline = time.Now().Add(s.trial) // somebody may have gone on with it until now
+	}
+	if resolved {
+		o.deadline = time.Now().Add(-bound)
+	}
+	l.expire(ctx, s, o)
+}
+
+// afterFlush is what somebody's flush may lead to.
+func (l *life) afterFlush(s step) states {
+	for _, f := range s.faults {
+		if f.kind == faultFlush {
+			return set(open) | l.stored
+		}
+	}
+	return 0
+}
+
+// confirmStep confirms the trial. It reports whether the trial is over.
+func (l *life) confirmStep(ctx context.Context, s step, o *outcome) bool {
+	r := l.do(ctx, s, phaseSecond, "confirm")
+	if r.ok() {
+		l.confirmed(s.variant)
+		l.acknowledged = true
+		o.rest = l.kernel
+		return true
+	}
+	const rolledBack = 7
+	if r.code != rolledBack {
+		o.rest |= set(s.variant)
+		l.stored |= set(s.variant)
+		l.past |= set(s.variant)
+	}
+	return false
+}
+
+// quiet waits until nothing of ours is on its way to the kernel. A daemon goes on with what a
+// command asked of it when the command is dead, as soon as it gets an nft that works.
+func (l *life) quiet(ctx context.Context) {
+	if l.prog.alive() && l.host.wrapped.Load() != "" {
+		if err := l.host.mend(ctx); err != nil && ctx.Err() == nil {
+			l.run.fail(err)
+		}
+	}
+	const calm = 200 * time.Millisecond
+	last := time.Now()
+	for deadline := last.Add(patience); ctx.Err() == nil && time.Since(last) < calm && time.Now().Before(deadline); time.Sleep(beat) {
+		for _, q := range l.prog.processes() {
+			if q.command() || q.name == "nft" {
+				last = time.Now()
+			}
+		}
+	}
+}
+
+// expire waits for the deadline. What is broken stays so until then, or not.
+func (l *life) expire(ctx context.Context, s step, o outcome) {
+	l.kernel = o.rest
+	l.host.judge.only(o.rest | l.afterFlush(s))
+	l.host.judge.also(o.during, o.deadline.Add(bound))
+	l.begin(ctx, s, phaseWait, func(fault) {})
+	if s.policy == banning {
+		l.host.touch()
+	}
+	if !s.late {
+		l.faults.Wait()
+		if err := l.host.mend(ctx); err != nil && ctx.Err() == nil {
+			l.run.fail(err)
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(o.deadline.Add(bound))):
+	}
+	l.run.checked(lockedOut)
+}
+
+// resetStep opens the firewall.
+func (l *life) resetStep(ctx context.Context, s step) {
+	o := outcome{rest: l.kernel}
+	l.host.judge.only(l.kernel | set(open))
+	if l.do(ctx, s, phaseFirst, "reset").ok() {
+		l.wasReset(&o)
+	} else {
+		l.maybeReset(&o)
+	}
+	l.quiet(ctx)
+	l.kernel = o.rest
+	l.host.judge.only(o.rest | l.afterFlush(s))
+}
+
+// wasReset takes note of an acknowledged reset.
+func (l *life) wasReset(o *outcome) {
+	o.rest = set(open)
+	l.emptied = true
+	for _, m := range l.host.pool {
+		m.banned, m.unsure = false, false
+	}
+}
+
+// maybeReset takes note of a reset that may or may not have come to its end.
+func (l *life) maybeReset(o *outcome) {
+	o.rest |= set(open)
+	l.emptied = true
+	for _, m := range l.host.pool {
+		m.forget()
+	}
+}
+
+// banStep bans one of the pool, or lifts its ban.
+func (l *life) banStep(ctx context.Context, s step) {
+	l.host.judge.only(l.kernel | l.afterFlush(s))
+	m := l.host.pool[s.member]
+	if s.op == opUnban {
+		if l.do(ctx, s, phaseFirst, "unban", m.addr.String()).ok() {
+			m.banned, m.unsure = false, false
+		} else {
+			m.forget()
+		}
+		return
+	}
+	r := l.do(ctx, s, phaseFirst, "ban", m.addr.String(), "--for", s.ban.String())
+	l.quiet(ctx)
+	m.mayBe(r, s.ban)
+}
