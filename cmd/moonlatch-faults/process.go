@@ -16,7 +16,6 @@ type process struct {
 }
 
 func (p process) command() bool { return p.name == "moonlatch" && !p.daemon }
-func (p process) nft() bool     { return p.name == "nft" || p.name == "sleep" } // the wrapper becomes either
 
 // processes lists the host's processes by the marker in their environment. One
 // that has not executed its program yet, and shares the memory of this one, has none:
