@@ -128,12 +128,12 @@ func (b *Book) take(ctx context.Context, first Request) {
 	b.bookQueued(ctx, batch)
 }
 
-// bookQueued carries requests out, trying again what may succeed later.
+// bookQueued carries requests out, trying again what may succeed later. When ctx ends, it tries for the last time.
 func (b *Book) bookQueued(ctx context.Context, requests []Request) {
 	for wait := 10 * time.Millisecond; len(requests) > 0; wait *= 10 {
 		last := wait > time.Second || ctx.Err() != nil
 		var again []Request
-		for _, d := range b.book(ctx, requests, false) {
+		for _, d := range b.book(context.WithoutCancel(ctx), requests, false) {
 			if mayPass(d.err) && !last {
 				again = append(again, d.request)
 				continue

@@ -3,11 +3,14 @@ package ban
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/nft"
 )
@@ -187,6 +190,57 @@ func TestRetry(t *testing.T) {
 	}
 	if !b.Submit(ask("192.0.2.1", time.Hour)) || b.Stats().Queued != 1 {
 		t.Error("what failed is not taken again")
+	}
+}
+
+// TestRetrySucceeds: what passes is waited for, and then each ban is in force and called so once.
+func TestRetrySucceeds(t *testing.T) {
+	client := connect(t)
+	booked := make(chan Ban, 10)
+	b := open(t, Config{NFT: client, Booked: func(ban Ban) { booked <- ban }, Failed: func(r Request, err error) { t.Errorf("%s failed: %v", r.Target, err) }})
+	stop := run(t, b)
+	// Somebody has a set of another kind in the place of ours, for a moment.
+	command(t, "delete table inet moonlatch; add table inet moonlatch; add set inet moonlatch banned4 { type ipv4_addr; flags interval; }")
+	for _, p := range []string{"192.0.2.1", "192.0.2.2"} {
+		b.Submit(ask(p, time.Hour))
+	}
+	eventually(t, func() bool { return b.Stats().Retries > 0 })
+	if len(booked) > 0 {
+		t.Error("a ban was called in force before the kernel had taken it")
+	}
+	command(t, "delete table inet moonlatch")
+	stop()
+	wantBans(t, b, local("192.0.2.1", time.Hour), local("192.0.2.2", time.Hour))
+	if len(booked) != 2 {
+		t.Errorf("%d bans were called in force, want 2", len(booked))
+	}
+}
+
+func TestWhatMayPass(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{unix.ENOBUFS, true},
+		{unix.ENOMEM, true},
+		{unix.EINTR, true},
+		{nft.ErrBusy, true},
+		{nft.ErrInterrupted, true},
+		{nft.ErrFull, false},
+		{nft.ErrPermission, false},
+		{nft.ErrUnsupported, false},
+		{ErrProtected, false},
+		{ErrDuplicate, false},
+		{ErrTrialOver, false},
+		{nil, false},
+	} {
+		err := tt.err
+		if err != nil {
+			err = fmt.Errorf("write bans: %w", err)
+		}
+		if got := mayPass(err); got != tt.want {
+			t.Errorf("%v: tried again %t, want %t", tt.err, got, tt.want)
+		}
 	}
 }
 
