@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -279,4 +280,59 @@ func (l *live) banUntil(ctx context.Context) (bans int) {
 		}
 	}
 	return bans
+}
+
+// TestListsNothing: a scrape and the status take no longer where sets are so large that to list one takes the kernel a while.
+func TestListsNothing(t *testing.T) {
+	const n = 100_000
+	l := startDaemon(t)
+	l.apply(`fw.set "feed" { "192.0.2.1" }`)
+	c, err := nft.Open(nft.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	core := nft.Table{Family: nft.Inet, Name: ruleset.CoreTable}
+	generation := nft.Table{Family: nft.Inet, Name: ruleset.Table(1)}
+	for table, set := range map[nft.Table]string{core: "banned4", generation: "feed4"} {
+		if err := c.Load(table, set, many(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := time.Now()
+	if _, err := c.Elements(core, "banned4"); err != nil && !errors.Is(err, nft.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	listing := time.Since(start)
+	for what, look := range map[string]func(){
+		"a scrape": func() { l.scrape() },
+		"the status": func() {
+			if _, err := l.daemon.Status(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		quickest := time.Hour
+		for range 10 {
+			start := time.Now()
+			look()
+			quickest = min(quickest, time.Since(start))
+		}
+		t.Logf("%s took %v, a listing %v", what, quickest, listing)
+		if quickest > listing/4 {
+			t.Errorf("%s took %v, and a listing of %d elements %v: it seems to list", what, quickest, n, listing)
+		}
+	}
+}
+
+// many yields n addresses of 10.0.0.0/8.
+func many(n uint32) func(func(nft.Element) bool) {
+	return func(yield func(nft.Element) bool) {
+		for i := range n {
+			addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			if !yield(nft.Element{Prefix: netip.PrefixFrom(addr, 32)}) {
+				return
+			}
+		}
+	}
 }
