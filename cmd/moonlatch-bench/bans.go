@@ -14,23 +14,54 @@ import (
 	"moonlatch/engine/nft"
 )
 
-func bansRows() []row {
+func (k kind) bansRows() []row {
 	return []row{
-		{ID: "bans.restore", What: "1,000,000 bans put back after a flush", Unit: seconds, Anchor: "a bare netlink load of the same elements", MaxRatio: 1.3},
-		{ID: "bans.memory", What: "  … peak memory of the process that knows them", Unit: megabytes, Max: most(200)},
-		{ID: "bans.submit", What: "  … before that, submitted one by one", Unit: seconds, Anchor: "the same load"},
+		{ID: k.id("bans", "restore"), What: "1,000,000 bans of " + k.bannedAs + " put back after a flush", Unit: seconds, Anchor: "a bare netlink load of the same elements", MaxRatio: 1.3},
+		{ID: k.id("bans", "memory"), What: "  … peak memory of the process that knows them", Unit: megabytes, Max: most(200)},
+		{ID: k.id("bans", "submit"), What: "  … before that, submitted one by one", Unit: seconds, Anchor: "the same load"},
 	}
 }
 
-// The table and the set that hold bans of IPv4 hosts.
-const (
-	coreTable = "moonlatch"
-	hostBans  = "banned4"
-)
+// coreTable holds the bans.
+const coreTable = "moonlatch"
+
+// kind is a kind of addresses, all of which stand for a number.
+type kind struct {
+	bannedAs, addresses string
+	digit               string // behind the names of rows
+	v6                  bool
+	address             func(number uint32) netip.Addr
+	bits                int    // of the prefix that is banned
+	bans                string // the kernel set of such bans
+	set                 string // the kernel set of the policy's
+}
+
+// hostBans holds the bans of IPv4 hosts.
+const hostBans = "banned4"
+
+func kinds() (v4, v6 kind) {
+	v4 = kind{bannedAs: "IPv4 hosts", addresses: "IPv4 addresses", address: addr4, bits: 32, bans: hostBans, set: "feed4"}
+	v6 = kind{bannedAs: "IPv6 /64s", addresses: "IPv6 addresses", digit: "6", v6: true, address: addr6, bits: 64, bans: "banned6_64", set: "feed6"}
+	return v4, v6
+}
+
+// ban is the ith of many to be banned.
+func (k kind) ban(i int) netip.Prefix { return netip.PrefixFrom(k.address(bannedAddress(i)), k.bits) }
+
+// repetition is how often what is done side by side is repeated.
+func (k kind) repetition(b *bench) int {
+	if k.v6 {
+		return 1 // there is not the time for all of it twice
+	}
+	return b.size.repetition
+}
+
+// id names a row of a measurement.
+func (k kind) id(measurement, row string) string { return measurement + k.digit + "." + row }
 
 // measureBans makes bans, destroys the kernel's table, has the book put them
 // back, and loads the same elements over bare netlink into another namespace.
-func measureBans(ctx context.Context, b *bench) error {
+func (k kind) measureBans(ctx context.Context, b *bench) error {
 	c, err := nft.Open(nft.Config{})
 	if err != nil {
 		return err
@@ -41,17 +72,17 @@ func measureBans(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer book.Close()
-	submitted, err := submit(ctx, book, b.size.bans)
+	submitted, err := k.submit(ctx, book, b.size.bans)
 	if err != nil {
 		return err
 	}
 	var put, one pair
-	err = repeat(ctx, b.size.repetition, func() error {
+	err = repeat(ctx, k.repetition(b), func() error {
 		restored, err := restore(ctx, book)
 		if err != nil {
 			return err
 		}
-		like, err := restoredLike(c, b.size.bans)
+		like, err := k.restoredLike(c, b.size.bans)
 		if err != nil {
 			return err
 		}
@@ -67,9 +98,9 @@ func measureBans(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.find("bans.restore", put.at(0.5))
-	b.find("bans.memory", finding{Measured: mem.peak})
-	b.find("bans.submit", one.at(0.5))
+	b.find(k.id("bans", "restore"), put.at(0.5))
+	b.find(k.id("bans", "memory"), finding{Measured: mem.peak})
+	b.find(k.id("bans", "submit"), one.at(0.5))
 	return nil
 }
 
@@ -88,13 +119,13 @@ func restore(ctx context.Context, book *ban.Book) (time.Duration, error) {
 }
 
 // submit makes n bans as a detector does and returns when the kernel holds them.
-func submit(ctx context.Context, book *ban.Book, n int) (time.Duration, error) {
+func (k kind) submit(ctx context.Context, book *ban.Book, n int) (time.Duration, error) {
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- book.Run(running) }()
 	start := time.Now()
 	for i := range n {
-		r := ban.Request{Target: netip.PrefixFrom(banned(i), 32), Times: []time.Duration{24 * time.Hour}, Why: "11 ports in 10ms", By: "portscan"}
+		r := ban.Request{Target: k.ban(i), Times: []time.Duration{24 * time.Hour}, Why: "11 ports in 10ms", By: "portscan"}
 		for !book.Submit(r) { // the queue is full
 			if ctx.Err() != nil {
 				stop()
@@ -107,36 +138,41 @@ func submit(ctx context.Context, book *ban.Book, n int) (time.Duration, error) {
 	if err := <-ended; err != nil {
 		return 0, err
 	}
-	if inForce := book.Stats().InForce[ban.Kind{Family: ban.IPv4, Origin: ban.Local}]; inForce != n {
-		return 0, fmt.Errorf("%d of %d bans are in force", inForce, n)
+	if inForce := book.Stats().InForce; inForce[ban.Kind{Family: ban.IPv4, Origin: ban.Local}]+inForce[ban.Kind{Family: ban.IPv6, Origin: ban.Local}] != n {
+		return 0, fmt.Errorf("of %d bans there are in force %v", n, inForce)
 	}
 	return time.Since(start), nil
 }
 
-// bannedAddress spreads addresses over 16.0.0.0/4, no two of them neighbours.
+// bannedAddress spreads numbers over 16.0.0.0/4, no two of them neighbours.
 func bannedAddress(i int) uint32 { return 16<<24 + uint32(i)*3 }
 
-func banned(i int) netip.Addr { return addr4(bannedAddress(i)) }
+func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func addr4(a uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
 }
 
+// addr6 is the first address of a /64 in 2001:db8::/32.
+func addr6(n uint32) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
 // restoredLike looks at one of the bans that were put back, and whether all are there.
-func restoredLike(c *nft.Client, n int) (bareSet, error) {
+func (k kind) restoredLike(c *nft.Client, n int) (bareSet, error) {
 	t := nft.Table{Family: nft.Inet, Name: coreTable}
-	info, err := c.SetInfo(t, hostBans)
+	info, err := c.SetInfo(t, k.bans)
 	if err != nil {
 		return bareSet{}, err
 	}
 	if info.Count >= 0 && info.Count != n {
 		return bareSet{}, fmt.Errorf("%d of %d bans are back", info.Count, n)
 	}
-	e, ok, err := c.Element(t, hostBans, netip.PrefixFrom(banned(n/2), 32))
+	e, ok, err := c.Element(t, k.bans, host(k.ban(n/2).Addr()))
 	if err != nil || !ok {
 		return bareSet{}, fmt.Errorf("a ban is not back: %w", err)
 	}
-	return bareSet{interval: info.Interval, timeout: e.Timeout, comment: e.Comment}, nil
+	return bareSet{v6: k.v6, interval: info.Interval, timeout: e.Timeout, comment: e.Comment}, nil
 }
 
 // loadElsewhere loads n elements over bare netlink in a new namespace.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -210,9 +209,8 @@ func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) error {
 
 // awaitElement waits until the kernel holds a ban of the address.
 func awaitElement(ctx context.Context, c *nft.Client, who uint32) (at time.Time, ok bool, err error) {
-	host := netip.PrefixFrom(addr4(who), 32)
 	for start := time.Now(); time.Since(start) < scannerLimit && ctx.Err() == nil; time.Sleep(time.Millisecond) {
-		_, ok, err = c.Element(nft.Table{Family: nft.Inet, Name: coreTable}, hostBans, host)
+		_, ok, err = c.Element(nft.Table{Family: nft.Inet, Name: coreTable}, hostBans, host(addr4(who)))
 		if err != nil || ok {
 			return time.Now(), ok, err
 		}

@@ -28,10 +28,12 @@ const (
 	bareName  = "held"
 )
 
-// bareSet loads addresses into a set of IPv4 addresses as fast as netlink takes
-// them: messages that are patterns with the address filled in, and as many in one
-// transaction as the socket takes.
+// bareSet loads addresses into a set as fast as netlink takes them: messages
+// that are patterns with the address filled in, and as many in one transaction as
+// the socket takes. An address is a number: in a set of IPv6 addresses the second
+// half of a /64, see addr6.
 type bareSet struct {
+	v6       bool
 	interval bool
 	timeout  time.Duration
 	comment  string
@@ -46,7 +48,11 @@ func (s bareSet) declare(ctx context.Context, size int) error {
 	if s.timeout > 0 {
 		flags = append(flags, "timeout")
 	}
-	text := fmt.Sprintf("table inet %s { set %s { type ipv4_addr;", bareTable, bareName)
+	family := "ipv4"
+	if s.v6 {
+		family = "ipv6"
+	}
+	text := fmt.Sprintf("table inet %s { set %s { type %s_addr;", bareTable, bareName, family)
 	if len(flags) > 0 {
 		text += " flags " + strings.Join(flags, ",") + ";"
 	}
@@ -81,8 +87,12 @@ func (s bareSet) pattern() pattern {
 	if s.comment != "" { // as nft keeps one: type 0, length, text
 		rest = append(rest, attribute(unix.NFTA_SET_ELEM_USERDATA, []byte{0, byte(len(s.comment) + 1)}, text(s.comment))...)
 	}
-	key := attribute(unix.NFTA_SET_ELEM_KEY|nested, attribute(unix.NFTA_DATA_VALUE, be32(0)))
-	const keyAt = 4 + 4 + 4 // behind three headers
+	address, keyAt := be32(0), 4+4+4 // behind three headers
+	if s.v6 {
+		address = addr6(0).AsSlice()
+		keyAt += 4
+	}
+	key := attribute(unix.NFTA_SET_ELEM_KEY|nested, attribute(unix.NFTA_DATA_VALUE, address))
 	p := pattern{bytes: attribute(unix.NFTA_LIST_ELEM|nested, key, rest), first: keyAt}
 	if s.interval {
 		flags := attribute(unix.NFTA_SET_ELEM_FLAGS, be32(unix.NFT_SET_ELEM_INTERVAL_END))

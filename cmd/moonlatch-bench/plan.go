@@ -19,6 +19,7 @@ type measurement struct {
 // the kernel so that it has to clean up behind them come last.
 func plan() []measurement {
 	const s = time.Second
+	v4, v6 := kinds()
 	return []measurement{
 		{"nflog", 20 * s, nflogRows(), measureNFLOG},
 		{"detector", 10 * s, detectorRows(), measureDetector},
@@ -28,8 +29,11 @@ func plan() []measurement {
 		{"flood", 25 * s, floodRows(), measureFlood},
 		{"idle", 20 * s, idleRows(), measureIdle},
 		{"expiry", 40 * s, expiryRows(), measureExpiry},
-		{"bans", 45 * s, bansRows(), measureBans},
-		{"set", 35 * s, setRows(), measureSet},
+		{"scrape", 15 * s, scrapeRows(), measureScrape},
+		{"bans", 45 * s, v4.bansRows(), v4.measureBans},
+		{"bans6", 45 * s, v6.bansRows(), v6.measureBans},
+		{"set", 35 * s, v4.setRows(), v4.measureSet},
+		{"set6", 25 * s, v6.setRows(), v6.measureSet},
 	}
 }
 
@@ -62,6 +66,7 @@ type sizes struct {
 	idle       time.Duration
 	trials     int // in as many namespaces at once
 	trial      time.Duration
+	scrapes    int // of metrics
 	repetition int // of what is done side by side, if there is time
 }
 
@@ -69,11 +74,11 @@ func (o options) sizes() sizes {
 	if o.quick {
 		return sizes{
 			events: 2000, rules: 100, bans: 2000, addresses: 2000, sources: 3, spoofed: 100_000, scanners: 1,
-			flood: 300 * time.Millisecond, idle: 300 * time.Millisecond, trials: 2, trial: time.Second, repetition: 1,
+			flood: 300 * time.Millisecond, idle: 300 * time.Millisecond, trials: 2, trial: time.Second, scrapes: 5, repetition: 1,
 		}
 	}
 	return sizes{
 		events: 400_000, rules: 10_000, bans: 1_000_000, addresses: 1_000_000, sources: 120, spoofed: 1_000_000, scanners: 8,
-		flood: 4 * time.Second, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, repetition: 3,
+		flood: 4 * time.Second, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, scrapes: 200, repetition: 3,
 	}
 }

@@ -16,10 +16,10 @@ import (
 	"moonlatch/engine/ruleset"
 )
 
-func setRows() []row {
+func (k kind) setRows() []row {
 	return []row{
-		{ID: "set.apply", What: "a set of 1,000,000 addresses from a file, applied", Unit: seconds, Anchor: "the file read, and a bare netlink load of it", MaxRatio: 1.5},
-		{ID: "set.memory", What: "  … peak memory of moonlatch apply, or its nft", Unit: megabytes, Max: most(200)},
+		{ID: k.id("set", "apply"), What: "a set of 1,000,000 " + k.addresses + " from a file, applied", Unit: seconds, Anchor: "the file read, and a bare netlink load of it", MaxRatio: 1.5},
+		{ID: k.id("set", "memory"), What: "  … peak memory of moonlatch apply, or its nft", Unit: megabytes, Max: most(200)},
 	}
 }
 
@@ -31,7 +31,7 @@ input { "listed", src = feed, fw.drop }
 
 // measureSet applies a policy with a long list, from the start of the command to
 // its end, and then reads the same list and loads it over bare netlink.
-func measureSet(ctx context.Context, b *bench) error {
+func (k kind) measureSet(ctx context.Context, b *bench) error {
 	c, err := nft.Open(nft.Config{})
 	if err != nil {
 		return err
@@ -40,18 +40,18 @@ func measureSet(ctx context.Context, b *bench) error {
 	var took pair
 	var peak float64
 	round := 0
-	err = repeat(ctx, b.size.repetition, func() error {
+	err = repeat(ctx, k.repetition(b), func() error {
 		round++
 		p, err := b.program(fmt.Sprint("set", round), nil)
 		if err != nil {
 			return err
 		}
-		ours, mem, err := applyFeed(ctx, p, b.size.addresses)
+		ours, mem, err := k.applyFeed(ctx, p, b.size.addresses)
 		if err != nil {
 			return err
 		}
 		t := nft.Table{Family: nft.Inet, Name: ruleset.Table(1)}
-		info, err := c.SetInfo(t, "feed4")
+		info, err := c.SetInfo(t, k.set)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func measureSet(ctx context.Context, b *bench) error {
 			return err
 		}
 		settle()
-		bare, err := readAndLoad(ctx, p, bareSet{interval: info.Interval})
+		bare, err := readAndLoad(ctx, p, bareSet{v6: k.v6, interval: info.Interval})
 		took.add(ours.Seconds(), bare.Seconds())
 		peak = max(peak, mem)
 		return err
@@ -70,16 +70,16 @@ func measureSet(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.find("set.apply", took.at(0.5))
-	b.find("set.memory", finding{Measured: peak})
+	b.find(k.id("set", "apply"), took.at(0.5))
+	b.find(k.id("set", "memory"), finding{Measured: peak})
 	return nil
 }
 
 const feedFile = "feed.txt"
 
 // applyFeed applies the policy and returns how long that took and how many megabytes.
-func applyFeed(ctx context.Context, p *program, addresses int) (took time.Duration, mem float64, err error) {
-	if err := writeFeed(filepath.Join(p.folder, feedFile), addresses); err != nil {
+func (k kind) applyFeed(ctx context.Context, p *program, addresses int) (took time.Duration, mem float64, err error) {
+	if err := k.writeFeed(filepath.Join(p.folder, feedFile), addresses); err != nil {
 		return 0, 0, err
 	}
 	if err := os.WriteFile(filepath.Join(p.folder, "feed.lua"), []byte(feedPolicy), 0o600); err != nil {
@@ -109,7 +109,7 @@ func readAndLoad(ctx context.Context, p *program, s bareSet) (time.Duration, err
 	return reading + loading, err
 }
 
-func writeFeed(path string, n int) error {
+func (k kind) writeFeed(path string, n int) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func writeFeed(path string, n int) error {
 	defer f.Close()
 	w := bufio.NewWriter(f)
 	for i := range n {
-		fmt.Fprintln(w, banned(i))
+		fmt.Fprintln(w, k.address(bannedAddress(i)))
 	}
 	return w.Flush()
 }
@@ -136,8 +136,11 @@ func readFeed(path string) ([]uint32, error) {
 		if err != nil {
 			return nil, err
 		}
-		b := a.As4()
-		out = append(out, binary.BigEndian.Uint32(b[:]))
+		b := a.AsSlice()
+		if a.Is6() {
+			b = b[4:]
+		}
+		out = append(out, binary.BigEndian.Uint32(b))
 	}
 	return out, lines.Err()
 }

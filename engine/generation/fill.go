@@ -49,7 +49,7 @@ func writeFill(w io.Writer, f ruleset.Fill) error {
 
 // readFill is the inverse of writeFill.
 func readFill(name string, content []byte) (ruleset.Fill, error) {
-	var b ruleset.AddressesBuilder
+	b := ruleset.AddressesBuilder{Expected: bytes.Count(content, []byte("\n"))}
 	number := 0
 	for line := range bytes.Lines(content) {
 		number++

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"slices"
@@ -129,7 +130,7 @@ func (l *loader) fillSet(o *setObject, t table, c setContent) error {
 	if err != nil {
 		return err
 	}
-	var b ruleset.AddressesBuilder
+	b := ruleset.AddressesBuilder{Expected: bytes.Count(c.data, []byte("\n")) + 1}
 	add := func(ranges iter.Seq[netipx.IPRange]) {
 		for r := range ranges {
 			b.Add(r)

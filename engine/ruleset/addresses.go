@@ -29,6 +29,10 @@ type uint128 [2]uint64
 
 // An AddressesBuilder collects what becomes Addresses. The zero value is ready for use.
 type AddressesBuilder struct {
+	// Expected is how many ranges a family may have, so that the memory for a long list is not enlarged, and
+	// copied, again and again. It may be 0.
+	Expected int
+
 	v4 []span[uint32]
 	v6 []span[uint128]
 }
@@ -36,10 +40,16 @@ type AddressesBuilder struct {
 // Add adds a valid range, whatever was added before it.
 func (b *AddressesBuilder) Add(r netipx.IPRange) {
 	if r.From().Is4() {
+		if b.v4 == nil {
+			b.v4 = make([]span[uint32], 0, b.Expected)
+		}
 		b.v4 = append(b.v4, span[uint32]{number4(r.From()), number4(r.To())})
-	} else {
-		b.v6 = append(b.v6, span[uint128]{number6(r.From()), number6(r.To())})
+		return
 	}
+	if b.v6 == nil {
+		b.v6 = make([]span[uint128], 0, b.Expected)
+	}
+	b.v6 = append(b.v6, span[uint128]{number6(r.From()), number6(r.To())})
 }
 
 // Addresses returns what was added. The builder is empty after it.
