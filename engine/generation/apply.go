@@ -63,11 +63,12 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	if err != nil {
 		return Generation{}, err
 	}
-	if err := c.store.save(record{Generation: g, text: tables.String(), fills: fills, files: req.Files}); err != nil {
-		return Generation{}, fmt.Errorf("%w; nothing was changed", err)
-	}
-	if err := c.load(ctx, n, tables, fills, arm); err != nil {
-		return Generation{}, errors.Join(err, c.store.remove(n))
+	saved := c.store.saving(record{Generation: g, text: tables.String(), fills: fills, files: req.Files})
+	if err := c.load(ctx, n, tables, fills, arm, saved); err != nil {
+		if saved() == nil {
+			err = errors.Join(err, c.store.remove(n))
+		}
+		return Generation{}, err
 	}
 	// Without it a confirm cannot say how old its session is, and that is all.
 	_ = c.store.arm(n)
@@ -75,11 +76,14 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 }
 
 // load puts a generation's tables and the content of its large sets into the
-// kernel and then arms it. Until that it lets everything through, since its
-// lease is empty; so a generation without large sets takes one transaction, and
-// one with them is as invisible until the last one.
-func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, fills []ruleset.Fill, arm *ruleset.Script) error {
+// kernel and then, when it is saved, arms it. Until that it lets everything through,
+// since its lease is empty; so a generation without large sets takes one transaction,
+// and one with them is as invisible until the last one.
+func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, fills []ruleset.Fill, arm *ruleset.Script, saved func() error) error {
 	if len(fills) == 0 {
+		if err := saved(); err != nil {
+			return err
+		}
 		tables.Append(arm)
 		return c.run(ctx, tables)
 	}
@@ -87,6 +91,9 @@ func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, fil
 		return err
 	}
 	err := c.fill(n, fills)
+	if err == nil {
+		err = saved()
+	}
 	if err == nil {
 		err = c.run(ctx, arm)
 	}

@@ -82,6 +82,29 @@ func TestLargeSets(t *testing.T) {
 	}
 }
 
+// TestLargeSetsNotSaved: what cannot be stored is not in force, and nothing of it is left.
+func TestLargeSetsNotSaved(t *testing.T) {
+	s := newServer(t)
+	s.mustApply(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.in(func() error {
+		_, err := s.m.Apply(t.Context(), Request{
+			Ruleset: blocking(t), Files: map[string][]byte{"../web.lua": nil}, Confirm: long, Fallback: FallbackPrevious,
+		})
+		if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("got %v, want an error that says that nothing was changed", err)
+		}
+		return nil
+	})
+	s.expect("not applied", true, false)
+	if l := s.list(); strings.Contains(l, "feed") {
+		t.Errorf("it is left behind:\n%s", l)
+	}
+	if numbers, err := s.m.store.numbers(); err != nil || len(numbers) != 1 {
+		t.Errorf("stored are %v, %v; want only the first", numbers, err)
+	}
+}
+
 // TestHalfLoaded is a process that died between loading a generation and arming it:
 // that must disturb neither a trial nor what comes after it.
 func TestHalfLoaded(t *testing.T) {

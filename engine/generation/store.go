@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 
 	"moonlatch/engine/ruleset"
 )
@@ -76,6 +77,19 @@ func (s *store) numbers() ([]uint64, error) {
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// saving begins to store a generation, which for large sets takes some time in which
+// the kernel can be at work, and returns a function that waits for the end of it.
+func (s *store) saving(r record) (saved func() error) {
+	done := make(chan error, 1)
+	go func() { done <- s.save(r) }()
+	return sync.OnceValue(func() error {
+		if err := <-done; err != nil {
+			return fmt.Errorf("%w; nothing was changed", err)
+		}
+		return nil
+	})
 }
 
 // save stores a generation, whole or not at all.
