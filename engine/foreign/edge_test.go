@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/foreign"
@@ -137,6 +138,37 @@ func TestRestoreGoesOn(t *testing.T) {
 		must(t, tools.Restore(t.Context(), s))
 		if got := listing(t); !strings.Contains(got, "--match-set bad src") {
 			t.Errorf("not all is back:\n%s", got)
+		}
+	})
+}
+
+// TestRestoreWithoutIPSet has ipset fail: what needs no set is back all the same, and the error says what is not.
+func TestRestoreWithoutIPSet(t *testing.T) {
+	machine(t, rules, func(tools *foreign.Tools) {
+		before := listing(t)
+		s, err := tools.Take(t.Context())
+		must(t, err)
+		shell(t, "nft flush ruleset; iptables-legacy -F; ipset flush; for i in $(seq 500); do ipset destroy 2>/dev/null && exit; sleep 0.01; done; exit 1")
+		bin := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(bin, "ipset"), []byte("#!/bin/sh\necho broken >&2\nexit 1\n"), 0o755))
+		path := os.Getenv("PATH")
+		t.Setenv("PATH", bin+":"+path)
+		err = tools.Restore(t.Context(), s)
+		for _, want := range []string{"ipset: broken", "rules that use the ipset both are left out"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got error %v, want %q", err, want)
+			}
+		}
+		t.Setenv("PATH", path)
+		got := listing(t)
+		for _, want := range []string{"table inet mine", "-p tcp -m tcp --dport 25 -m recent", "-A FORWARD -s 2001:db8::/32"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("want %q in\n%s", want, got)
+			}
+		}
+		must(t, tools.Restore(t.Context(), s))
+		if diff := cmp.Diff(lines(before), lines(listing(t))); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

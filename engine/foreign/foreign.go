@@ -101,37 +101,29 @@ func (t *Tools) RestoreAround(ctx context.Context, s *Snapshot, ours func(nft.Ta
 
 // restoreNFT puts nf_tables back, without what is about interfaces that are gone if the kernel takes it only so.
 func (t *Tools) restoreNFT(s *Snapshot, elapsed time.Duration, ours func(nft.Table) bool) error {
-	image, err := t.numbered(s)
-	if err != nil {
-		return err
+	image, setErr := s.numbered()
+	ours = t.unchanged(image, ours)
+	err := t.nft.ReplaceExcept(image, elapsed, ours)
+	if errors.Is(err, nft.ErrNotExist) {
+		gone, linkErr := missing(image.Devices())
+		if len(gone) > 0 {
+			err = t.nft.ReplaceExcept(image.WithoutDevices(gone), elapsed, ours)
+		}
+		err = errors.Join(err, linkErr)
 	}
-	if ours, err = t.unchanged(image, ours); err != nil {
-		return err
-	}
-	err = t.nft.ReplaceExcept(image, elapsed, ours)
-	if !errors.Is(err, nft.ErrNotExist) {
-		return err
-	}
-	gone, linkErr := missing(image.Devices())
-	if len(gone) == 0 || linkErr != nil {
-		return errors.Join(err, linkErr)
-	}
-	return t.nft.ReplaceExcept(image.WithoutDevices(gone), elapsed, ours)
+	return errors.Join(setErr, err)
 }
 
-// unchanged returns ours if those tables are as in the image, and otherwise nil.
-func (t *Tools) unchanged(image *nft.Image, ours func(nft.Table) bool) (func(nft.Table) bool, error) {
+// unchanged returns ours if those tables are certainly as in the image, and otherwise nil.
+func (t *Tools) unchanged(image *nft.Image, ours func(nft.Table) bool) func(nft.Table) bool {
 	if ours == nil {
-		return nil, nil
+		return nil
 	}
 	now, err := t.nft.Outline()
-	if err != nil {
-		return nil, err
+	if err != nil || image.Outline(ours).Diff(now.Outline(ours)) != nil {
+		return nil
 	}
-	if image.Outline(ours).Diff(now.Outline(ours)) != nil {
-		return nil, nil
-	}
-	return ours, nil
+	return ours
 }
 
 // Open takes away everything that filters: all tables of nf_tables, and all rules, chains and policies of the legacy tables.

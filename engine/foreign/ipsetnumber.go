@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 
@@ -94,24 +95,30 @@ func ipsetAsk(conn *netlink.Conn, command uint16, flags netlink.HeaderFlags, fil
 	return out, nil
 }
 
-// numbered returns the snapshot's nf_tables part with the numbers that its ipsets have now.
-func (t *Tools) numbered(s *Snapshot) (*nft.Image, error) {
+// numbered returns the snapshot's nf_tables part with the numbers that its ipsets have now. An error says that it comes without the rules
+// that use an ipset which is not there.
+func (s *Snapshot) numbered() (*nft.Image, error) {
 	if s.ipsets == nil || len(s.ipsets.Numbers) == 0 {
 		return s.nft, nil
 	}
 	now, err := ipsetNumbers()
 	if err != nil {
-		return nil, err
+		return s.nft, err
 	}
 	byName := make(map[string]uint16, len(now))
 	for number, name := range now {
 		byName[name] = number
 	}
 	numbers := make(map[uint16]uint16)
+	var gone []uint16
 	for was, name := range s.ipsets.Numbers {
-		if is, ok := byName[name]; ok {
-			numbers[was] = is
+		is, ok := byName[name]
+		if !ok {
+			gone = append(gone, was)
+			err = errors.Join(err, fmt.Errorf("rules that use the ipset %s are left out: it is not there", name))
+			continue
 		}
+		numbers[was] = is
 	}
-	return s.nft.WithIPSets(numbers), nil
+	return s.nft.WithoutIPSets(gone).WithIPSets(numbers), err
 }

@@ -158,7 +158,7 @@ func (im *Image) WithIPSets(numbers map[uint16]uint16) *Image {
 	out.rules = slices.Clone(im.rules)
 	for i := range out.rules {
 		r := &out.rules[i]
-		if !slices.ContainsFunc(r.expressions(), func(e expr) bool { return len(e.ipsets()) > 0 }) {
+		if !r.uses(func(uint16) bool { return true }) {
 			continue
 		}
 		r.attrs = bytes.Clone(r.attrs)
@@ -171,6 +171,27 @@ func (im *Image) WithIPSets(numbers map[uint16]uint16) *Image {
 		}
 	}
 	return &out
+}
+
+// WithoutIPSets returns the image without the rules of iptables-nft that use these ipsets, which are gone: the kernel would not take
+// such a rule.
+func (im *Image) WithoutIPSets(gone []uint16) *Image {
+	out := im.without(func(r *record) bool {
+		return r.typ == unix.NFT_MSG_NEWRULE && r.uses(func(n uint16) bool { return slices.Contains(gone, n) })
+	})
+	return out.withoutOrphans(im)
+}
+
+// uses reports whether a rule uses an ipset whose number is one of those.
+func (r *record) uses(those func(uint16) bool) bool {
+	for _, e := range r.expressions() {
+		for _, b := range e.ipsets() {
+			if those(binary.NativeEndian.Uint16(b)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // WithoutOffload returns the image with everything that hardware is to do left to the kernel.

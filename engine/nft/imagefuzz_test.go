@@ -65,7 +65,7 @@ func FuzzParseImage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, v := range []*Image{im, im.WithoutDevices(im.Devices()), im.WithIPSets(map[uint16]uint16{1: 2}), im.WithoutOffload()} {
+		for _, v := range []*Image{im, im.WithoutDevices(im.Devices()), im.WithIPSets(map[uint16]uint16{1: 2}), im.WithoutIPSets([]uint16{1}), im.WithoutOffload()} {
 			v.Tables()
 			tx := (&Client{}).Begin()
 			v.write(tx, time.Second)
@@ -81,6 +81,23 @@ func FuzzParseImage(f *testing.F) {
 			t.Fatalf("what was written reads as something else: %v", err)
 		}
 	})
+}
+
+// TestOrderNoticesDoubles takes a listing in which an element came twice for one that another did not come for.
+func TestOrderNoticesDoubles(t *testing.T) {
+	element := func(last byte) []byte {
+		var w writer
+		w.bytes(unix.NFTA_SET_ELEM_KEY, []byte{8, 0, 1, 0, 192, 0, 2, last})
+		return w.b
+	}
+	s := record{elements: [][]byte{element(2), element(1), element(3)}}
+	if err := s.order(); err != nil {
+		t.Error(err)
+	}
+	s.elements = append(s.elements, element(2))
+	if err := s.order(); err != ErrInterrupted {
+		t.Errorf("got %v, want %v", err, ErrInterrupted)
+	}
 }
 
 // checkMessages makes sure that a transaction consists of whole messages.

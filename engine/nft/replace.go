@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +23,7 @@ func (c *Client) Replace(im *Image, elapsed time.Duration) error {
 // ReplaceExcept is Replace, but tables for which stays reports true are left alone: they are neither deleted nor made.
 func (c *Client) ReplaceExcept(im *Image, elapsed time.Duration, stays func(Table) bool) error {
 	tables, err := list(c, unix.NFT_MSG_GETTABLE, unix.NFPROTO_UNSPEC, nil, decodeOwned)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrInterrupted) { // others who change rules all the time are no reason to give up
 		return fmt.Errorf("replace the ruleset: list tables: %w", err)
 	}
 	owned := make(map[Table]bool)
