@@ -152,9 +152,20 @@ func TestRestoreWrongRecord(t *testing.T) {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(s.m.store.generation(2), name), b, 0o600))
 	}
+	if _, err := s.m.store.describe(2); !errors.Is(err, ErrDamaged) {
+		t.Errorf("described: %v", err)
+	}
 	s.reboot()
 	s.wantRestored("the record of generation 1", 1, 1)
 	s.expect("restored", true, false)
+	// A whole generation that is well but was never confirmed is no better.
+	r, err := s.m.store.load(1)
+	must(t, err)
+	r.Number = 2
+	must(t, s.m.store.remove(2))
+	must(t, s.m.store.save(r))
+	s.reboot()
+	s.wantRestored("another generation 2", 1, 1)
 }
 
 // TestRestoreMissingFolder finds nothing of the newest generation.
