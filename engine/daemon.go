@@ -58,6 +58,7 @@ type Daemon struct {
 
 	deadline atomic.Pointer[time.Time] // of that trial; nil without one
 	counters counters
+	drift    driftWatch
 }
 
 // counters are the daemon's own, beside those of its parts.

@@ -176,7 +176,7 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	defer cancel()
 	g, err := f.generations.Apply(ctx, generation.Request{
 		Ruleset: rules, Path: req.Path, Files: req.Files, By: req.By,
-		Confirm: trialTime(p, req), Fallback: fallback(p), Lease: p.Watchdog().Lease,
+		Confirm: trialTime(p, req), Fallback: fallback(p), Lease: p.Watchdog().Lease, Drift: generation.OnDrift(p.Watchdog().Drift),
 	})
 	if err != nil {
 		return applied, err

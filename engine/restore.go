@@ -55,8 +55,13 @@ func notes(note string, problems []generation.Problem) string {
 	if len(problems) == 0 {
 		return note
 	}
-	if note != "" {
-		note += "; "
+	return join(note, "the last boot could not restore what was confirmed last, so apply and confirm your policy again: "+strings.ReplaceAll(list(problems), "\n", "; "))
+}
+
+// join adds one note to another.
+func join(note, more string) string {
+	if note == "" {
+		return more
 	}
-	return note + "the last boot could not restore what was confirmed last, so apply and confirm your policy again: " + strings.ReplaceAll(list(problems), "\n", "; ")
+	return note + "; " + more
 }

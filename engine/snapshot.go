@@ -27,6 +27,8 @@ type Snapshot struct {
 
 	TrialDeadline time.Time // zero when nothing is on trial
 	Rollbacks     map[string]uint64
+	Drift         map[string]uint64 // changes of the rules by others, by what was done
+	Drifted       bool              // one of them is not put right
 	ReloadOK      bool
 	ReloadedAt    time.Time
 
@@ -77,6 +79,12 @@ func (d *Daemon) Snapshot() Snapshot {
 	s.LostDecode = n.Malformed + d.reader.undecoded.Load() + d.reader.unrouted.Load()
 	s.LostQueue, s.QueueLength, s.Handed = q.dropped, q.waiting, q.taken
 	s.Bans, s.Unbooked = d.bans.Stats(), d.reader.unbooked.Load()
+	s.Drift = map[string]uint64{
+		"healed":   d.drift.count[driftHealed].Load(),
+		"reported": d.drift.count[driftReported].Load(),
+		"gave_up":  d.drift.count[driftGaveUp].Load(),
+	}
+	s.Drifted = d.drift.nowAmiss() != ""
 	s.Rollbacks = map[string]uint64{
 		"deadline": d.counters.rollbacks[byDeadline].Load(),
 		"manual":   d.counters.rollbacks[byHand].Load(),

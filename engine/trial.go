@@ -276,6 +276,9 @@ func (d *Daemon) Status(ctx context.Context) (control.Status, error) {
 		return s, err
 	}
 	s.Daemon = d.status()
+	if amiss := d.drift.nowAmiss(); amiss != "" {
+		s.Note = join(s.Note, "somebody else has changed the rules: "+amiss+"; moonlatch apply or restore brings them back, moonlatch reset removes them for good")
+	}
 	return s, nil
 }
 

@@ -5,32 +5,45 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 )
 
-// watch acts at once on what others do to our tables: it says who it was, brings
-// the core table and its bans back where they were taken away, and follows a
-// generation that another moonlatch confirmed, rolled back or reset.
+// watch acts at once on what others do to our tables: it brings the core table, its
+// bans and the generations back where they were changed, says who it was, and
+// follows a generation that another moonlatch confirmed, rolled back or reset.
 func (d *Daemon) watch(ctx context.Context) error {
 	m, err := d.nft.Monitor()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	d.lookForDrift(ctx, nft.Change{}) // of the time in which no daemon ran
 	for {
-		change, err := m.Next(ctx)
-		if ctx.Err() != nil {
+		change, err := nextChange(ctx, m, d.drift.again)
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, context.DeadlineExceeded):
+			d.lookForDrift(ctx, d.drift.heard)
+		case err != nil:
 			return fmt.Errorf("watch the kernel's rules: %w", err)
-		}
-		if !change.Own && (change.Overrun || concernsUs(change)) {
+		case !change.Own && (change.Overrun || concernsUs(change)):
 			d.changedByOthers(ctx, change)
 		}
 	}
+}
+
+// nextChange waits for the next change, until a given time if that is not zero.
+func nextChange(ctx context.Context, m *nft.Monitor, until time.Time) (nft.Change, error) {
+	if until.IsZero() {
+		return m.Next(ctx)
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return m.Next(ctx)
 }
 
 // concernsUs reports whether a change touches one of our tables.
@@ -44,20 +57,13 @@ func concernsUs(c nft.Change) bool {
 }
 
 func (d *Daemon) changedByOthers(ctx context.Context, c nft.Change) {
-	if !c.Overrun {
-		d.log.Warn("somebody else changed our tables", "process", c.Process, "pid", c.PID)
-	}
+	d.log.Info("another process changed our tables", "process", c.Process, "pid", c.PID)
 	restored, err := d.bans.Mend(ctx)
 	if restored {
 		d.log.Error("somebody took the bans out of the kernel: they are back", "process", c.Process, "pid", c.PID)
 	}
-	had := d.running.Load()
-	err = errors.Join(err, d.sync(ctx))
-	if had != nil && d.running.Load() == nil {
-		d.log.Error("the generation in force is gone from the kernel: everything passes until one is applied or restored",
-			"generation", had.generation, "process", c.Process, "pid", c.PID)
-	}
-	if err != nil && ctx.Err() == nil {
+	d.lookForDrift(ctx, c) // before the policy is brought in step: what is put back goes on as it was
+	if err = errors.Join(err, d.sync(ctx)); err != nil && ctx.Err() == nil {
 		d.log.Error("cannot follow a change of our tables", "error", err)
 	}
 }

@@ -119,6 +119,8 @@ func (s scrape) trial(snap *engine.Snapshot) {
 	s.send(s.watchdogArmed, truth(!snap.TrialDeadline.IsZero()))
 	s.send(s.watchdogDeadline, unix(snap.TrialDeadline))
 	s.counts(s.rollbacks, snap.Rollbacks)
+	s.counts(s.drift, snap.Drift)
+	s.send(s.drifted, truth(snap.Drifted))
 	s.send(s.reloadOK, truth(snap.ReloadOK))
 	s.send(s.reloadTime, unix(snap.ReloadedAt))
 }

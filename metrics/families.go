@@ -18,6 +18,7 @@ type families struct {
 
 	watchdogArmed, watchdogDeadline, rollbacks family
 	reloadOK, reloadTime                       family
+	drift, drifted                             family
 
 	livenessLease, livenessDeadline, livenessOK          family
 	livenessRenewals, livenessFailures, livenessOpenings family
@@ -60,6 +61,8 @@ func (f *families) trial() {
 	f.watchdogArmed = f.gauge("watchdog_armed", "Whether a ruleset is on trial (1) or not (0).")
 	f.watchdogDeadline = f.gauge("watchdog_deadline_timestamp_seconds", "Unix time at which the kernel ends an unconfirmed trial; 0 when there is none.")
 	f.rollbacks = f.counter("watchdog_rollbacks_total", "Rulesets that ceased to be in force without another being applied: not confirmed in time (deadline), rolled back by hand (manual), reset to an open firewall (reset).", "reason")
+	f.drift = f.counter("drift_total", "Changes of the rules in the kernel by others than moonlatch, by what was done: put back (healed), left as the policy wants it (reported), left because it was put back too often (gave_up).", "action")
+	f.drifted = f.gauge("drifted", "Whether the rules in the kernel are not what moonlatch means, because somebody else changed them (1), or are (0).")
 	f.reloadOK = f.gauge("config_last_reload_success", "Whether the last reload of the policy succeeded (1) or not (0); 1 before the first.")
 	f.reloadTime = f.gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last reload of the policy that succeeded; 0 before the first.")
 }

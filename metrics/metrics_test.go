@@ -44,6 +44,7 @@ func fresh() state {
 		Banned:     []engine.BannedCount{{Family: "ipv4"}, {Family: "ipv6"}},
 		Rollbacks:  map[string]uint64{"deadline": 0},
 		Liveness:   engine.Liveness{Failures: map[string]uint64{"check": 0}},
+		Drift:      map[string]uint64{"healed": 0},
 		Bans: ban.Stats{
 			InForce:    map[ban.Kind]int{{Family: ban.IPv4, Origin: ban.Local}: 0},
 			Suppressed: map[string]uint64{ban.SuppressedProtected: 0},
@@ -74,6 +75,8 @@ func busy() state {
 			Lease: 30 * time.Second, Deadline: time.UnixMilli(1_700_000_020_250), Failing: true,
 			Renewals: 40, Openings: 2, Failures: map[string]uint64{"check": 6, "caller": 1},
 		},
+		Drift:       map[string]uint64{"healed": 4, "reported": 5, "gave_up": 6},
+		Drifted:     true,
 		ReloadOK:    false,
 		ReloadedAt:  time.Unix(1_700_000_000, 0),
 		Events:      1000,

@@ -204,9 +204,10 @@ func TestTrap(t *testing.T) {
 	}
 }
 
-// TestFlushedBansComeBack has somebody flush the whole ruleset.
+// TestFlushedBansComeBack has somebody flush the whole ruleset, of which the policy
+// wants nothing put back but the bans.
 func TestFlushedBansComeBack(t *testing.T) {
-	w := confirmed(t, goodPolicy)
+	w := confirmed(t, goodPolicy+`fw.watchdog { drift = "report" }`)
 	w.ok("ban", attacker4)
 	flush := exec.Command("nft", "flush", "ruleset")
 	must(t, w.server.Start(flush))

@@ -20,6 +20,7 @@ type Request struct {
 	Confirm  time.Duration
 	Fallback Fallback
 	Lease    time.Duration // the liveness lease, see Renew; 0 for none
+	Drift    OnDrift       // what follows when others change the generation; empty means ReportDrift
 }
 
 // change is one change of the generations, made while the lock is held.
@@ -27,6 +28,8 @@ type change struct {
 	*Manager
 	snapshot
 	lock *os.File
+	// changed is set when the kernel was changed, also where what follows fails.
+	changed bool
 }
 
 // Apply puts a ruleset in force on trial: one transaction, after which the
@@ -39,7 +42,7 @@ func (m *Manager) Apply(ctx context.Context, req Request) (Generation, error) {
 	if err := errors.Join(ruleset.CheckTrial(req.Confirm), ruleset.CheckLease(req.Lease)); err != nil {
 		return g, err
 	}
-	err := m.locked(ctx, func(c *change) (err error) {
+	err := m.changing(ctx, func(c *change) (err error) {
 		g, err = c.apply(ctx, req)
 		return err
 	})
@@ -54,7 +57,7 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	tables, fills := req.Ruleset.Render(ruleset.Options{Generation: n, Trial: true, Alive: req.Lease}), req.Ruleset.Fills()
 	g := Generation{
 		Number: n, Policy: req.Ruleset.Policy, Path: req.Path, Digest: req.Ruleset.DigestOf(tables),
-		Applied: time.Now().UTC().Truncate(time.Second), By: req.By, Confirm: req.Confirm, Fallback: req.Fallback, Lease: req.Lease,
+		Applied: time.Now().UTC().Truncate(time.Second), By: req.By, Confirm: req.Confirm, Fallback: req.Fallback, Lease: req.Lease, Drift: req.Drift,
 	}
 	if first := c.describe(c.trial); first != nil && !c.trial.expired() && first.Fallback != "" {
 		g.Fallback = first.Fallback

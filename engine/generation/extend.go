@@ -17,7 +17,7 @@ import (
 func (m *Manager) Extend(ctx context.Context, d time.Duration) (Generation, time.Time, error) {
 	var g Generation
 	var deadline time.Time
-	err := m.locked(ctx, func(c *change) (err error) {
+	err := m.changing(ctx, func(c *change) (err error) {
 		switch {
 		case c.trial == nil:
 			return ErrNoTrial

@@ -29,6 +29,7 @@ type Generation struct {
 	Confirm  time.Duration `json:"confirm"`
 	Fallback Fallback      `json:"fallback"`
 	Lease    time.Duration `json:"lease,omitempty"` // its liveness lease, 0 for none
+	Drift    OnDrift       `json:"drift,omitempty"` // what follows when others change it; empty means ReportDrift
 
 	// Armed is when it came into force on trial, at the latest, or the zero value
 	// where that is not known.

@@ -32,8 +32,11 @@ func (h *held) expired() bool { return h.leased && len(h.lease) == 0 }
 func (h *held) aside() bool { return h.yields && len(h.yield) > 0 }
 
 // asideForGood reports whether no time ends that.
-func (h *held) asideForGood() bool {
-	for _, left := range h.yield {
+func (h *held) asideForGood() bool { return forGood(h.yield) }
+
+// forGood reports whether an element of a gate is there to stay.
+func forGood(gate map[nft.Key]time.Duration) bool {
+	for _, left := range gate {
 		if left == 0 {
 			return true
 		}

@@ -37,6 +37,7 @@ func (m *Manager) Restore(ctx context.Context) (Restored, error) {
 		}
 		// What cannot be written down was logged, and is only not told again later.
 		_ = c.store.setProblems(out.Problems)
+		_ = c.remember(nil)
 		return nil
 	})
 	return out, err

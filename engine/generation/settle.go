@@ -16,7 +16,7 @@ import (
 // ErrEnded, but nil when somebody has confirmed it already.
 func (m *Manager) Confirm(ctx context.Context, number uint64) (Generation, error) {
 	var g Generation
-	err := m.locked(ctx, func(c *change) error {
+	err := m.changing(ctx, func(c *change) error {
 		switch {
 		case !c.means(number) && c.confirmed != nil && c.confirmed.number == number:
 			g = *c.describe(c.confirmed)
@@ -61,6 +61,7 @@ func (c *change) confirm() error {
 	if err := c.endLease(); err != nil {
 		return c.unconfirmed(fmt.Errorf("confirm: %w", err))
 	}
+	c.changed = true
 	if err := c.store.commit(r.Number); err != nil {
 		return fmt.Errorf("generation %d is confirmed and in force, but the next boot would not restore it: %w; make room and run moonlatch confirm again", r.Number, err)
 	}
@@ -105,7 +106,7 @@ func (c *change) endLease() error {
 // number other than 0 only the trial of that generation is meant: when it has
 // ended, however it did, the result is ErrEnded.
 func (m *Manager) Rollback(ctx context.Context, number uint64) error {
-	return m.locked(ctx, func(c *change) error {
+	return m.changing(ctx, func(c *change) error {
 		if !c.means(number) {
 			return fmt.Errorf("generation %d: %w", number, ErrEnded)
 		}
@@ -139,7 +140,7 @@ func (c *change) rollback() error {
 // force; a confirmed generation that stands aside for good keeps doing so.
 func (m *Manager) Settle(ctx context.Context) (*Generation, error) {
 	var ended *Generation
-	err := m.locked(ctx, func(c *change) error {
+	err := m.changing(ctx, func(c *change) error {
 		if c.trial == nil || !c.trial.expired() {
 			return nil
 		}
@@ -171,7 +172,7 @@ func (c *change) fellOpen() bool { return c.describe(c.trial).Fallback == Fallba
 // store is left as it is: the next boot restores the confirmed generation.
 func (m *Manager) Reset(ctx context.Context) ([]uint64, error) {
 	var gone []uint64
-	err := m.locked(ctx, func(c *change) error {
+	err := m.changing(ctx, func(c *change) error {
 		tx := c.nft.Begin()
 		for _, h := range append([]*held{c.confirmed, c.trial}, c.stale...) {
 			if h != nil {

@@ -20,6 +20,7 @@ import (
 //
 //	lock                          held while a process changes the firewall
 //	confirmed                     which generation the next boot restores
+//	intent                        what the kernel is meant to hold
 //	problems                      what kept the last boot from restoring that one
 //	generations/N/record.json     the Generation, and the checksums of what follows
 //	generations/N/confirmed       a copy of the other one, in those ever confirmed

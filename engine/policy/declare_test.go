@@ -15,14 +15,14 @@ import (
 
 func TestWatchdogAndProtected(t *testing.T) {
 	s := newStage(t, ``)
-	if w := s.Watchdog(); w != (Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "report"}) {
+	if w := s.Watchdog(); w != (Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "heal"}) {
 		t.Errorf("default watchdog: %+v", w)
 	}
 	s = newStage(t, `local admins = fw.set "admins" { "2001:db8::/48" }
-fw.watchdog { confirm = "2m", fallback = "open", lease = "1m30s", drift = "heal" }
+fw.watchdog { confirm = "2m", fallback = "open", lease = "1m30s", drift = "report" }
 fw.protect { admins, "192.0.2.1-192.0.2.2", { "::ffff:198.51.100.7" } }
 fw.protect "203.0.113.1"`)
-	if w := s.Watchdog(); w != (Watchdog{Confirm: 2 * time.Minute, Fallback: "open", Lease: 90 * time.Second, Drift: "heal"}) {
+	if w := s.Watchdog(); w != (Watchdog{Confirm: 2 * time.Minute, Fallback: "open", Lease: 90 * time.Second, Drift: "report"}) {
 		t.Errorf("watchdog: %+v", w)
 	}
 	if got := fmt.Sprint(s.Protected()); got != "[192.0.2.1/32 192.0.2.2/32 198.51.100.7/32 203.0.113.1/32 2001:db8::/48]" {

@@ -66,9 +66,9 @@ func watchdogOptions() []option[*Watchdog] {
 				w.Check = l.callback("check", v.pos, fn)
 				return nil
 			}},
-		{Entry{Name: "drift", Takes: `"report" or "heal"`, Doc: `what follows when somebody else changes the ruleset in the kernel; default "report"`, Example: `fw.watchdog { drift = "heal" }`},
+		{Entry{Name: "drift", Takes: `"heal" or "report"`, Doc: `what follows when somebody else changes the ruleset in the kernel; default "heal": it is put back`, Example: `fw.watchdog { drift = "report" }`},
 			func(_ *loader, w *Watchdog, v value) (err error) {
-				w.Drift, err = oneOf(v, "report", "heal")
+				w.Drift, err = oneOf(v, "heal", "report")
 				return err
 			}},
 	}

@@ -30,7 +30,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 		env:      env,
 		state:    sandbox.New(cfg),
 		set:      &ruleset.Ruleset{Policy: entry},
-		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "report"},
+		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "heal"},
 	}
 	p.objects = p.objectMetatable()
 	p.events = newEvents(p)

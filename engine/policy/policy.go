@@ -40,7 +40,7 @@ type Watchdog struct {
 	Confirm  time.Duration // the length of the trial; default 60 s
 	Fallback string        // what follows it unconfirmed: "previous" (default) or "open"
 	Lease    time.Duration // the liveness lease, within ruleset.CheckLease; 0 for none
-	Drift    string        // what follows when others change the ruleset: "report" (default) or "heal"
+	Drift    string        // what follows when others change the ruleset: "heal" (default) or "report"
 	Check    *Callback     // what Policy.Check runs; nil for none
 }
 

@@ -119,10 +119,10 @@ fw.watchdog {
 fw.watchdog {
   lease = "30s",
   check = true, --! fw.watchdog: check: function() … end is expected, not true
-  drift = "haul", --! fw.watchdog: drift: "haul" is not possible (did you mean "heal"?): it is one of report, heal
+  drift = "haul", --! fw.watchdog: drift: "haul" is not possible (did you mean "heal"?): it is one of heal, report
 }
 ---
-fw.watchdog { drift = true } --! fw.watchdog: drift: true is not possible: it is one of report, heal
+fw.watchdog { drift = true } --! fw.watchdog: drift: true is not possible: it is one of heal, report
 ---
 fw.watchdog { lease = "30s", check = function() return fw.probe.tpc("192.0.2.1:443") end }
 fw.every("1m", function() fw.prob.tcp("192.0.2.1:443") end)
