@@ -15,7 +15,7 @@ import (
 const (
 	mostHeals  = 5
 	healWindow = 5 * time.Minute
-	firstPause = time.Second // doubles with every healing
+	firstPause = 500 * time.Millisecond // doubles with every healing
 )
 
 // What was done about drift.

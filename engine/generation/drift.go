@@ -62,10 +62,14 @@ func (m *Manager) Heal(ctx context.Context, heard nft.Change) (*Drift, error) {
 		if err != nil {
 			return err
 		}
+		// What is meant stays as it was: what somebody changes right after this is drift again.
+		if meant.GenID, err = c.nft.GenID(); err != nil {
+			return err
+		}
 		if err := c.rebuild(ctx, p); err != nil {
 			return err
 		}
-		return c.remember(nil)
+		return c.store.setIntent(meant)
 	})
 	return found, err
 }

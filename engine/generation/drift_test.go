@@ -96,6 +96,9 @@ func TestDriftOfAConfirmed(t *testing.T) {
 // TestDriftOfATrial has somebody meddle with a trial: it is put back with the time
 // that it had left, and ends when it would have ended.
 func TestDriftOfATrial(t *testing.T) {
+	t.Parallel()
+	const trial = 4 * time.Second
+	var hosts []*server
 	for _, edit := range []string{
 		"flush ruleset",
 		"delete table inet moonlatch_1",
@@ -107,26 +110,27 @@ func TestDriftOfATrial(t *testing.T) {
 		"flush set inet moonlatch_2 lease; add element inet moonlatch_2 lease { ipv4, ipv6 }",
 		"flush set inet moonlatch_1 yield; add element inet moonlatch_1 yield { ipv4, ipv6 }",
 	} {
-		t.Run(edit, func(t *testing.T) {
-			s := newServer(t)
-			s.applyHealed(long, FallbackPrevious, 22)
-			s.mustConfirm()
-			s.applyHealed(5*time.Second, FallbackPrevious, 80)
-			deadline := s.state().Deadline
-			s.wantNoDrift("on trial")
-			s.somebody(edit)
-			if d := s.heal(); d == nil {
-				t.Fatal("not seen")
-			}
-			s.wantNoDrift("healed")
-			st := s.state()
-			if st.Confirmed == nil || st.Confirmed.Number != 1 || st.Trial == nil || st.Trial.Number != 2 || st.Expired || st.Deadline.After(deadline.Add(slack)) {
-				t.Fatalf("healed: %+v, want the trial until %s", st, deadline)
-			}
-			time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
-			s.expect("after the deadline", true, false)
-			s.wantNoDrift("after the deadline")
-		})
+		s := newHost(t)
+		hosts = append(hosts, s)
+		s.applyHealed(long, FallbackPrevious, 22)
+		s.mustConfirm()
+		s.applyHealed(trial, FallbackPrevious, 80)
+		deadline := s.state().Deadline
+		s.wantNoDrift("on trial")
+		s.somebody(edit)
+		if d := s.heal(); d == nil {
+			t.Errorf("%s: not seen", edit)
+		}
+		s.wantNoDrift(edit + ", healed")
+		st := s.state()
+		if st.Confirmed == nil || st.Confirmed.Number != 1 || st.Trial == nil || st.Trial.Number != 2 || st.Expired || st.Deadline.After(deadline.Add(slack)) {
+			t.Errorf("%s, healed: %+v, want the trial until %s", edit, st, deadline)
+		}
+	}
+	time.Sleep(trial + 300*time.Millisecond)
+	for _, s := range hosts {
+		s.expect("after the deadline", true, false)
+		s.wantNoDrift("after the deadline")
 	}
 }
 

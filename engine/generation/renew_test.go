@@ -12,7 +12,7 @@ import (
 )
 
 // brief is a liveness lease shorter than Apply takes, for tests to wait for.
-const brief = 2500 * time.Millisecond
+const brief = 2 * time.Second
 
 // applyAlive applies a ruleset with a liveness lease of any length.
 func (s *server) applyAlive(trial, lease time.Duration, ports ...uint16) {
