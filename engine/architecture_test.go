@@ -29,11 +29,12 @@ var mayImport = map[string][]string{
 	"scripts":                       {},
 	"engine/nft":                    {"engine/ruleset"},
 	"engine/plan":                   {"engine/ruleset"},
+	"engine/lint":                   {"engine/ruleset"},
 	"engine/foreign":                {"engine/boottime", "engine/netns", "engine/nft", "engine/ruleset"},
 	"engine/detect":                 {"engine/packet"},
 	"engine/generation":             {"engine/ruleset", "engine/nft", "engine/boottime"},
 	"engine/ban":                    {"engine/nft"},
-	"engine/policy":                 {"engine/ruleset", "engine/detect", "engine/packet", "engine/policy/sandbox", "engine/probe"},
+	"engine/policy":                 {"engine/ruleset", "engine/lint", "engine/detect", "engine/packet", "engine/policy/sandbox", "engine/probe"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
 		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
@@ -47,7 +48,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
-		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/netns", "engine/nft",
+		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/lint", "engine/netns", "engine/nft",
 		"engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
 	},
 }

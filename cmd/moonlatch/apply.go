@@ -53,7 +53,7 @@ A probe is ` + probe.Forms + `.`,
 				return usageError{err, c.CommandPath()}
 			}
 			if o.dryRun {
-				return a.check(c.Context(), args[0], true)
+				return a.check(c.Context(), args[0], checkOptions{show: true})
 			}
 			return a.apply(c, args[0], o)
 		},
@@ -104,6 +104,9 @@ func (a *app) apply(c *cobra.Command, path string, o applyOptions) error {
 	applied, err := applyWith(c, s, p, req)
 	if err != nil {
 		return err
+	}
+	if w := lockedOut(p); w != "" {
+		applied.Warnings = append(applied.Warnings, w)
 	}
 	if !o.wait && len(tests) == 0 {
 		return a.print(applied, func(w *writer) { w.applied(applied, howToConfirm) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,12 +13,23 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var strict bool
+	c := &cobra.Command{
 		Use:   "check POLICY",
 		Short: "Check a policy by really loading it, in a private namespace",
 		Args:  cobra.ExactArgs(1),
-		RunE:  func(c *cobra.Command, args []string) error { return a.check(c.Context(), args[0], false) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.check(c.Context(), args[0], checkOptions{strict: strict})
+		},
 	}
+	c.Flags().BoolVar(&strict, "strict", false, "take warnings for mistakes: exit code 3")
+	return c
+}
+
+// checkOptions say what a check shows and minds.
+type checkOptions struct {
+	strict bool
+	show   bool // the ruleset
 }
 
 // checked is what a check found.
@@ -31,7 +43,7 @@ type checked struct {
 	Ruleset    string   `json:"ruleset,omitempty"`
 }
 
-func (a *app) check(ctx context.Context, path string, show bool) error {
+func (a *app) check(ctx context.Context, path string, o checkOptions) error {
 	p, req, err := engine.Load(path, a.quietLog())
 	if err != nil {
 		return err
@@ -40,21 +52,21 @@ func (a *app) check(ctx context.Context, path string, show bool) error {
 	if err := engine.Check(ctx, p, "/proc/self/exe", insideCommand); err != nil {
 		return err
 	}
-	r := checked{APIVersion: control.Version, Policy: req.Entry, Digest: p.Ruleset().Digest(), Chains: len(p.Ruleset().Chains), Warnings: []string{}}
+	r := checked{APIVersion: control.Version, Policy: req.Entry, Digest: p.Ruleset().Digest(), Chains: len(p.Ruleset().Chains), Warnings: warnings(p)}
 	for _, c := range p.Ruleset().Chains {
 		r.Rules += len(c.Rules)
 	}
-	for _, w := range p.Warnings() {
-		r.Warnings = append(r.Warnings, w.Error())
+	if o.strict && len(r.Warnings) > 0 {
+		return &control.Error{Code: control.BadPolicy, Message: strings.Join(r.Warnings, "\n")}
 	}
-	if show {
+	if o.show {
 		r.Ruleset = engine.Rules(p)
 	}
 	return a.print(r, func(w *writer) {
 		for _, warning := range r.Warnings {
 			w.linef("warning: %s", warning)
 		}
-		if show {
+		if o.show {
 			w.linef("%s", r.Ruleset)
 		}
 		w.linef("%s is good: the kernel takes its %s in %s", r.Policy, count(r.Rules, "rule"), count(r.Chains, "chain"))

@@ -54,10 +54,53 @@ fw.watchdog { check = function() return true end }`)
 		`policy.lua:5: stream "quiet" never has events: no rule has it among its items`,
 		`policy.lua:5: stream "unheard" has no listener: no fw.on and no fw.detect is on it`,
 		`policy.lua:5: stream "unused" is not used: no rule logs to it, and nothing listens to it`,
+		`policy.lua:11: rule "c" can never match: rule "b" before it, at policy.lua:8, takes all its packets`,
 		`policy.lua:15: without a lease, only moonlatch apply --confirm-by-check asks the watchdog's check: with lease = "30s", the daemon asks it every 10s`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestBanWarning has a detector that bans, with and without anybody protected.
+func TestBanWarning(t *testing.T) {
+	const warning = `policy.lua:4: detector "d" bans, and no address is protected: packets with a forged source could have yours banned: add fw.protect { "192.0.2.1" }`
+	for more, want := range map[string]bool{
+		`fw.detect "d" { on = s, over = 1, within = "1m", ban = "1h" }`:                             true,
+		`fw.detect "d" { on = s, over = 1, within = "1m" }`:                                         false,
+		`fw.detect "d" { on = s, over = 1, within = "1m", ban = "1h", shadow = true }`:              false,
+		`fw.detect "d" { on = s, over = 1, within = "1m", ban = "1h" }; fw.protect { "192.0.2.1" }`: false,
+	} {
+		warns(t, more, warning, want)
+	}
+}
+
+// TestSyslogWarning logs to the kernel's log with and without a bound.
+func TestSyslogWarning(t *testing.T) {
+	const warning = `policy.lua:4: rule "odd" writes a line of the kernel's log for every packet that comes: add limit = "10/min", and the verdict in a rule of its own`
+	for more, want := range map[string]bool{
+		`input { "odd", tcp = 7, fw.syslog "odd: " }`:                     true,
+		`input { "odd", tcp = 7, limit = "10/min", fw.syslog "odd: " }`:   false,
+		`fw.chain "out" { hook = "output" } { "odd", fw.syslog "odd: " }`: false,
+		`input { "odd", tcp = 7, accept }`:                                false,
+	} {
+		warns(t, more, warning, want)
+	}
+}
+
+// warns loads a policy whose last line is more, and looks for a warning.
+func warns(t *testing.T, more, warning string, want bool) {
+	t.Helper()
+	p, err := Load(fstest.MapFS{"policy.lua": {Data: []byte(`local fw = require "moonlatch"; local accept, drop = fw.accept, fw.drop
+local s = fw.stream "s"
+local input = fw.chain "in" { hook = "input" }; input { "log", tcp = 9, s }
+` + more)}}, "policy.lua", Env{})
+	if err != nil {
+		t.Fatalf("%s: %v", more, err)
+	}
+	defer p.Close()
+	if got := slices.ContainsFunc(p.Warnings(), func(w *ruleset.Error) bool { return w.Error() == warning }); got != want {
+		t.Errorf("%s: warned %v, want %v: %v", more, got, want, p.Warnings())
 	}
 }
 

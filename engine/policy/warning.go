@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 
+	"moonlatch/engine/lint"
 	"moonlatch/engine/ruleset"
 )
 
@@ -20,6 +21,8 @@ func (l *loader) warn() []*ruleset.Error {
 	l.warnChains(add)
 	l.warnLockOut(add)
 	l.warnStreams(add)
+	l.warnRules(add)
+	l.warnDetectors(add)
 	if w := l.watchdog; w.Check != nil && w.Lease == 0 {
 		add(w.Check.Pos, "without a lease, only moonlatch apply --confirm-by-check asks the watchdog's check: with lease = \"30s\", the daemon asks it every 10s")
 	}
@@ -62,12 +65,23 @@ func (l *loader) warnChains(add func(ruleset.Pos, string, ...any)) {
 					if i.To != nil {
 						called[i.To.Name] = true
 					}
+				case ruleset.Dispatch:
+					for _, b := range i.Branches {
+						if b.To.To != nil {
+							called[b.To.To.Name] = true
+						}
+					}
 				case ruleset.Text:
 					for _, word := range strings.FieldsFunc(string(i), notInName) {
 						called[word] = true
 					}
 				}
 			}
+		}
+	}
+	for _, raw := range l.set.Raw {
+		for _, word := range strings.FieldsFunc(raw.Text, notInName) {
+			called[word] = true
 		}
 	}
 	for _, c := range l.set.Chains {
@@ -128,6 +142,37 @@ func (l *loader) warnStreams(add func(ruleset.Pos, string, ...any)) {
 			add(s.Pos, "stream %q never has events: no rule has it among its items", s.Name)
 		case !heard[s]:
 			add(s.Pos, "stream %q has no listener: no fw.on and no fw.detect is on it", s.Name)
+		}
+	}
+}
+
+// warnRules finds rules that can never match, and log lines without a bound:
+// whoever sends packets writes them.
+func (l *loader) warnRules(add func(ruleset.Pos, string, ...any)) {
+	for _, c := range lint.CoveredRules(l.set) {
+		add(c.Rule.Pos, "rule %q can never match: rule %q before it, at %s, takes all its packets", c.Rule.Name, c.By.Name, c.By.Pos)
+	}
+	for _, c := range l.set.Chains {
+		for _, r := range c.Rules {
+			logs := slices.ContainsFunc(r.Items, func(i ruleset.Item) bool { _, is := i.(ruleset.Syslog); return is })
+			bounded := slices.ContainsFunc(r.Fields, func(f ruleset.Field) bool { _, is := f.(ruleset.Limit); return is })
+			if logs && !bounded && c.Hook != "output" {
+				add(r.Pos, "rule %q writes a line of the kernel's log for every packet that comes: add limit = \"10/min\", and the verdict in a rule of its own", r.Name)
+			}
+		}
+	}
+}
+
+// warnDetectors finds bans that anybody could bring on anybody: a sender of
+// packets can forge their source.
+func (l *loader) warnDetectors(add func(ruleset.Pos, string, ...any)) {
+	if len(l.set.Protected) > 0 {
+		return
+	}
+	for _, d := range l.detectors {
+		if len(d.Ban) > 0 && !d.Shadow {
+			add(d.Pos, "detector %q bans, and no address is protected: packets with a forged source could have yours banned: add fw.protect { \"192.0.2.1\" }", d.Name)
+			return
 		}
 	}
 }
