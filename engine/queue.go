@@ -52,6 +52,7 @@ func (q *queue) take(c *callback) (ok bool) {
 		return false
 	}
 	c.copy(&q.ring[q.first])
+	q.ring[q.first].forget()
 	q.first = (q.first + 1) % queueLimit
 	q.length--
 	q.taken++

@@ -3,6 +3,9 @@ package engine
 import (
 	"fmt"
 	"testing"
+
+	"moonlatch/engine/detect"
+	"moonlatch/engine/policy"
 )
 
 // putRule puts a callback that is known by its rule's name.
@@ -89,5 +92,18 @@ func TestQueueConcurrently(t *testing.T) {
 	}
 	if s := q.stats(); s.taken+s.dropped != n || s.waiting != 0 || last != n-1 {
 		t.Errorf("%+v of %d, the last was %d", s, n, last)
+	}
+}
+
+// A callback that was taken keeps no policy alive: its place may not be used again for long.
+func TestQueueForgets(t *testing.T) {
+	q := newQueue()
+	q.put(func(c *callback) { c.finding(&runtime{}, &policy.Detector{}, &detect.Hit{Ports: []uint16{22}}) })
+	var c callback
+	if !q.take(&c) || c.runtime == nil || c.detector == nil || len(c.hit.Ports) != 1 {
+		t.Fatalf("took %+v", c)
+	}
+	if left := &q.ring[0]; left.runtime != nil || left.detector != nil || left.handler != nil || left.hit.Ports != nil {
+		t.Errorf("the queue still holds %+v", left)
 	}
 }

@@ -116,6 +116,9 @@ func (c *callback) copy(from *callback) {
 	c.setPacket(&from.packet)
 }
 
+// forget lets go of the policy, which may be replaced long before its place in the queue is used again.
+func (c *callback) forget() { c.runtime, c.handler, c.detector, c.hit = nil, nil, nil, detect.Hit{} }
+
 func (c *callback) setPacket(p *packet.Packet) {
 	c.packet = *p
 	c.packet.Payload = c.payload[:copy(c.payload[:], p.Payload)]

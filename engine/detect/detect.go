@@ -3,6 +3,8 @@
 package detect
 
 import (
+	"runtime"
+
 	"moonlatch/engine/packet"
 )
 
@@ -41,23 +43,27 @@ type Detector struct {
 	stats    counters
 }
 
-// New allocates all memory that a detector for spec ever needs; pages are
-// touched only as keys are seen. Its errors are those of Validate.
+// New gets all memory that a detector for spec ever needs; pages are touched only
+// as keys are seen. Its errors are those of Validate, and that there is no memory.
 func New(spec Spec) (*Detector, error) {
 	track, err := spec.validate()
 	if err != nil {
 		return nil, err
 	}
+	var m memory
 	d := &Detector{
 		spec:    spec,
 		sources: newSources(spec.bits()),
 		senders: newSources(defaultBits4, defaultBits6),
-		table:   newTable(track, spec.Within, spec.Per.pair()),
+		table:   newTable(&m, track, spec.Within, spec.Per.pair()),
 	}
 	if spec.Count.distinct() {
-		d.distinct = newDistinct(track, spec)
+		d.distinct = newDistinct(&m, track, spec)
 	} else {
-		d.sums = newSums(track, spec)
+		d.sums = newSums(&m, track, spec)
+	}
+	if err := m.belongTo(d); err != nil {
+		return nil, spec.errorf("%w", err)
 	}
 	return d, nil
 }
@@ -67,6 +73,12 @@ func New(spec Spec) (*Detector, error) {
 // or what else the count and the key need, a certain port or a length, are not
 // counted. It keeps nothing of p and allocates only for a Hit.
 func (d *Detector) Observe(p *packet.Packet) *Hit {
+	hit := d.observe(p)
+	runtime.KeepAlive(d) // and with it its memory
+	return hit
+}
+
+func (d *Detector) observe(p *packet.Packet) *Hit {
 	d.stats.events.Add(1)
 	if !d.countable(p) {
 		d.stats.skipped.Add(1)

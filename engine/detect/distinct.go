@@ -41,12 +41,12 @@ func distinctBytes(depth int, addresses bool) int {
 	return depth * n
 }
 
-func newDistinct(track int, s Spec) *distinct {
+func newDistinct(m *memory, track int, s Spec) *distinct {
 	w := &distinct{room: s.depth(), within: int64(s.Within), seed: newSeed()}
-	w.links = make([]link, track*w.room)
-	w.tags = make([]byte, track*w.room*2)
+	w.links = room[link](m, track*w.room)
+	w.tags = room[byte](m, track*w.room*2)
 	if s.Count.addresses() {
-		w.values = make([]address, track*w.room)
+		w.values = room[address](m, track*w.room)
 	}
 	return w
 }

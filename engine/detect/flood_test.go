@@ -137,8 +137,8 @@ func TestEvictionOrder(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := start.UnixNano()
-			tab := newTable(ways, within, false)
-			win := newSums(ways, Spec{Count: Events, Over: 10, Within: within})
+			tab := newTable(&memory{}, ways, within, false)
+			win := newSums(&memory{}, ways, Spec{Count: Events, Over: 10, Within: within})
 			for i := range ways {
 				slot, was := tab.claim(0, &key{one: address{lo: uint64(i + 1)}}, now)
 				if was != slotFree || slot != i {

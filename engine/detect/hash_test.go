@@ -21,7 +21,7 @@ func TestBucketsSpread(t *testing.T) {
 		"random":            func(uint64) key { return key{one: address{rand.Uint64(), rand.Uint64()}} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			tab := newTable(buckets*ways, time.Minute, k(1).two != address{})
+			tab := newTable(&memory{}, buckets*ways, time.Minute, k(1).two != address{})
 			var held [buckets]int
 			for i := range uint64(buckets * each) {
 				k := k(i)
@@ -39,7 +39,7 @@ func TestBucketsSpread(t *testing.T) {
 // Nobody who does not know the seed knows which keys share a bucket.
 func TestSeedsDiffer(t *testing.T) {
 	same := 0
-	one, two := newTable(1<<16*ways, time.Minute, true), newTable(1<<16*ways, time.Minute, true)
+	one, two := newTable(&memory{}, 1<<16*ways, time.Minute, true), newTable(&memory{}, 1<<16*ways, time.Minute, true)
 	for i := range uint64(1000) {
 		k := key{address{lo: i}, address{lo: i}}
 		if one.bucket(&k) == two.bucket(&k) {

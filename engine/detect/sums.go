@@ -24,11 +24,11 @@ func sumsBytes(depth int, parts bool) int {
 	return roomFor(depth) * 8
 }
 
-func newSums(track int, s Spec) *sums {
+func newSums(m *memory, track int, s Spec) *sums {
 	w := &sums{room: roomFor(s.depth()), within: int64(s.Within), part: int64(s.part())}
-	w.oldest = make([]int64, track*w.room)
+	w.oldest = room[int64](m, track*w.room)
 	if w.part > 0 {
-		w.totals = make([]int64, track*w.room)
+		w.totals = room[int64](m, track*w.room)
 	}
 	return w
 }

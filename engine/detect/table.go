@@ -41,16 +41,16 @@ const (
 	slotLive
 )
 
-func newTable(track int, within time.Duration, pairs bool) table {
+func newTable(m *memory, track int, within time.Duration, pairs bool) table {
 	t := table{
 		seed:    newSeed(),
 		buckets: uint64(track / ways),
-		heads:   make([]head, track),
+		heads:   room[head](m, track),
 		within:  int64(within),
 		late:    int64(min(within/10, time.Second)),
 	}
 	if pairs {
-		t.twos = make([]address, track)
+		t.twos = room[address](m, track)
 	}
 	return t
 }
