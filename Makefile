@@ -5,16 +5,18 @@
 #   make build   bin/moonlatch, static
 #   make lint    gofmt, go vet, staticcheck, go mod tidy
 #   make bench   what it costs, beside what it is compared with (docs/benchmarks.md)
+#   make soak    ten minutes under load, or SOAK=1m: memory, and no ban lost
 #   make faults  thousands of faults, and whether every promise holds (docs/faults.md)
 #   make microbench   the Go benchmarks, with allocations
 
 GO      ?= go
+SOAK    ?= 10m
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 STAMP   := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(COMMIT)
 
-.PHONY: build demo test race lint bench faults microbench clean
+.PHONY: build demo test race lint bench soak faults microbench clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch ./cmd/moonlatch
@@ -37,10 +39,13 @@ lint:
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 
-bench: build
+RUN_bench = -output bench.json
+RUN_soak  = -soak $(SOAK)
+
+bench soak: build
 	@.ci/tools nft
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/moonlatch-bench ./cmd/moonlatch-bench
-	@bin/moonlatch-bench -output bench.json
+	@bin/moonlatch-bench $(RUN_$@)
 
 faults: build
 	@.ci/tools nft unshare

@@ -24,6 +24,27 @@ func TestMain(m *testing.M) {
 
 // TestEveryRow takes every measurement at small sizes.
 func TestEveryRow(t *testing.T) {
+	var want []row
+	for _, m := range plan() {
+		want = append(want, m.rows...)
+	}
+	measured(t, want)
+}
+
+// TestSoak loads a daemon for a few seconds. What it may not get wrong, it gets
+// right however busy the machine is.
+func TestSoak(t *testing.T) {
+	got := measured(t, soakRows(), "-soak", "4s")
+	for _, id := range []string{"soak.bans", "soak.lifted", "soak.uncounted"} {
+		if f := got[id].Finding; f != nil && f.Measured != 0 {
+			t.Errorf("%s: %+v", got[id].What, *f)
+		}
+	}
+}
+
+// measured runs the program at small sizes, and checks that exactly these rows come of it.
+func measured(t *testing.T, want []row, args ...string) map[string]row {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("kernel test (-short)")
 	}
@@ -33,7 +54,7 @@ func TestEveryRow(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "bench.json")
 	var out, errOut bytes.Buffer
-	if err := run(t.Context(), []string{"-quick", "-moonlatch", moonlatch, "-output", file}, &out, &errOut); err != nil {
+	if err := run(t.Context(), append(args, "-quick", "-moonlatch", moonlatch, "-output", file), &out, &errOut); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(file)
@@ -48,33 +69,31 @@ func TestEveryRow(t *testing.T) {
 	for _, row := range r.Rows {
 		got[row.ID] = row
 	}
-	for _, m := range plan() {
-		for _, want := range m.rows {
-			row, ok := got[want.ID]
-			switch {
-			case !ok || !strings.Contains(out.String(), want.What):
-				t.Errorf("row %s (%s) is not there", want.ID, want.What)
-			case row.Finding == nil:
-				t.Errorf("row %s was not measured: %s", want.ID, row.Missing)
-			case want.MaxRatio > 0 && row.Finding.Anchor <= 0:
-				t.Errorf("row %s has a ratio as its budget, and no anchor: %+v", want.ID, row.Finding)
-			}
-			delete(got, want.ID)
+	for _, want := range want {
+		row, ok := got[want.ID]
+		switch {
+		case !ok || !strings.Contains(out.String(), want.What):
+			t.Errorf("row %s (%s) is not there", want.ID, want.What)
+		case row.Finding == nil:
+			t.Errorf("row %s was not measured: %s", want.ID, row.Missing)
+		case want.MaxRatio > 0 && row.Finding.Anchor <= 0:
+			t.Errorf("row %s has a ratio as its budget, and no anchor: %+v", want.ID, row.Finding)
 		}
 	}
-	if len(got) > 0 {
-		t.Errorf("rows that are not in the plan: %v", got)
+	if len(got) != len(want) {
+		t.Errorf("%d rows, want %d: %v", len(got), len(want), got)
 	}
 	if t.Failed() {
 		t.Logf("%s\n%s", out.String(), errOut.String())
 	}
+	return got
 }
 
 // TestTimeIsOver tells what was not measured, and fails nothing.
 func TestTimeIsOver(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	todo, err := choose("detector")
+	todo, err := options{}.choose("detector")
 	if err != nil {
 		t.Fatal(err)
 	}

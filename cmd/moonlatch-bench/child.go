@@ -73,7 +73,7 @@ func (o options) measure(ctx context.Context, m measurement) (map[string]finding
 	const grace = 3 * time.Second // to clean up
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	args := []string{insideWord, "-moonlatch", o.moonlatch, fmt.Sprintf("-quick=%t", o.quick), fmt.Sprintf("-within=%s", max(limit-grace, time.Second)), m.name}
+	args := []string{insideWord, "-moonlatch", o.moonlatch, fmt.Sprintf("-quick=%t", o.quick), fmt.Sprintf("-soak=%s", o.soak), fmt.Sprintf("-within=%s", max(limit-grace, time.Second)), m.name}
 	cmd := netns.Command(ctx, "/proc/self/exe", args...)
 	if os.Geteuid() == 0 {
 		// As root it needs no user namespace, and so has socket buffers as large as those of a daemon that root runs.
@@ -128,7 +128,7 @@ func inside(ctx context.Context, args []string, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	chosen, err := choose(f.Arg(0))
+	chosen, err := o.choose(f.Arg(0))
 	if err != nil {
 		return err
 	}

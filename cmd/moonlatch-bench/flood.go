@@ -22,7 +22,7 @@ func floodRows() []row {
 }
 
 const (
-	floodRate    = 250_000.0 // packets per second, if the machine can
+	floodRate    = 250_000.0
 	floodBase    = 10<<24 | 1<<22
 	scannerBase  = 10<<24 | 1<<21
 	scannerEvery = 20 * time.Millisecond
@@ -32,7 +32,7 @@ const (
 // measureFlood sends packets of ever new sources as fast as it can, and lets
 // slow scanners hide among them, one at a time.
 func measureFlood(ctx context.Context, b *bench) error {
-	f := &flood{spoofed: uint32(b.size.spoofed)}
+	f := &flood{rate: floodRate, spoofed: uint32(b.size.spoofed)}
 	var err error
 	if f.wire, err = newWire(); err != nil {
 		return err
@@ -108,12 +108,14 @@ func (f *flood) tellPackets(b *bench, logged float64, before, after usage) error
 // flood is one sender of all packets: those of the spoofed sources and those of a scanner.
 type flood struct {
 	wire    *wire
+	rate    float64 // packets per second, if the machine can
 	spoofed uint32
 	sent    atomic.Uint64
 	scanner atomic.Uint32             // who scans now, 0 for nobody
 	decided atomic.Pointer[time.Time] // when its deciding probe was sent
 
 	lasted time.Duration
+	scans  uint32    // scanners so far
 	took   []float64 // milliseconds from the deciding packet that the daemon saw to the ban, of each scanner
 	whole  []float64 // milliseconds since the packet that would have decided, had none been lost
 	missed int       // scanners that were not banned
@@ -144,7 +146,7 @@ func (f *flood) run(ctx context.Context) error {
 	var scanning uint32
 	probes := 0
 	// A year of it: ctx ends it.
-	err := paced(1<<40, floodRate/burst, func(int) error {
+	err := paced(1<<40, f.rate/burst, func(int) error {
 		for range burst {
 			at++
 			source := floodBase + uint32(uint64(at)*7919%uint64(f.spoofed)) // every source once before any comes again
@@ -181,9 +183,10 @@ func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) error {
 	if err != nil {
 		return err
 	}
-	for i := range n {
+	for range n {
 		f.decided.Store(nil)
-		who := scannerBase + uint32(i)
+		who := scannerBase + f.scans
+		f.scans++
 		f.scanner.Store(who)
 		banned, ok, err := awaitElement(ctx, c, who)
 		f.scanner.Store(0)
@@ -210,7 +213,7 @@ func (f *flood) scanners(ctx context.Context, c *nft.Client, n int) error {
 // awaitElement waits until the kernel holds a ban of the address.
 func awaitElement(ctx context.Context, c *nft.Client, who uint32) (at time.Time, ok bool, err error) {
 	for start := time.Now(); time.Since(start) < scannerLimit && ctx.Err() == nil; time.Sleep(time.Millisecond) {
-		_, ok, err = c.Element(nft.Table{Family: nft.Inet, Name: coreTable}, hostBans, host(addr4(who)))
+		ok, err = holds(c, addr4(who))
 		if err != nil || ok {
 			return time.Now(), ok, err
 		}

@@ -44,10 +44,12 @@ func main() {
 type options struct {
 	moonlatch string // the program under test
 	quick     bool   // small sizes: shows that everything works, and measures nothing
+	soak      time.Duration
 }
 
 func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.moonlatch, "moonlatch", "bin/moonlatch", "the `program` to measure")
+	f.DurationVar(&o.soak, "soak", 0, "instead of all that, load the daemon for so `long` and watch what it holds")
 	f.BoolVar(&o.quick, "quick", false, "sizes so small that nothing is measured well")
 }
 
@@ -67,11 +69,15 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if f.NArg() > 0 {
 		return fmt.Errorf("%q: no arguments are expected", f.Arg(0))
 	}
-	todo, err := choose(only)
+	limit := wholeLimit
+	if o.soak > 0 {
+		only, limit = soakName, o.soak+time.Minute
+	}
+	todo, err := o.choose(only)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, wholeLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r, err := measureAll(ctx, o, todo, out)
 	if err != nil {

@@ -37,9 +37,12 @@ func plan() []measurement {
 	}
 }
 
-// choose returns the measurement of a name, or all for "".
-func choose(name string) ([]measurement, error) {
+// choose returns the measurement of a name, or all for "", which do not include the soak.
+func (o options) choose(name string) ([]measurement, error) {
 	all := plan()
+	if name == soakName {
+		return []measurement{{soakName, o.soak + time.Minute, soakRows(), measureSoak}}, nil
+	}
 	if name == "" {
 		return all, nil
 	}
@@ -63,6 +66,7 @@ type sizes struct {
 	spoofed    int           // sources of the flood
 	scanners   int           // inside the flood
 	flood      time.Duration // at least
+	soak       time.Duration
 	idle       time.Duration
 	trials     int // in as many namespaces at once
 	trial      time.Duration
@@ -74,11 +78,11 @@ func (o options) sizes() sizes {
 	if o.quick {
 		return sizes{
 			events: 2000, rules: 100, bans: 2000, addresses: 2000, sources: 3, spoofed: 100_000, scanners: 1,
-			flood: 300 * time.Millisecond, idle: 300 * time.Millisecond, trials: 2, trial: time.Second, scrapes: 5, repetition: 1,
+			flood: 300 * time.Millisecond, soak: o.soak, idle: 300 * time.Millisecond, trials: 2, trial: time.Second, scrapes: 5, repetition: 1,
 		}
 	}
 	return sizes{
 		events: 400_000, rules: 10_000, bans: 1_000_000, addresses: 1_000_000, sources: 120, spoofed: 1_000_000, scanners: 8,
-		flood: 4 * time.Second, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, scrapes: 200, repetition: 3,
+		flood: 4 * time.Second, soak: o.soak, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, scrapes: 200, repetition: 3,
 	}
 }

@@ -111,13 +111,18 @@ func (p *program) kill() error {
 
 // confirm writes a policy and has it in force, confirmed.
 func (p *program) confirm(ctx context.Context, name string, text []byte) error {
-	if err := os.WriteFile(filepath.Join(p.folder, name), text, 0o600); err != nil {
+	if err := p.write(name, text); err != nil {
 		return err
 	}
 	if err := p.run(ctx, "apply", name); err != nil {
 		return err
 	}
 	return p.run(ctx, "confirm")
+}
+
+// write puts a file into the folder of the program.
+func (p *program) write(name string, text []byte) error {
+	return os.WriteFile(filepath.Join(p.folder, name), text, 0o600)
 }
 
 // guard starts a daemon in this process's namespace and confirms the policy of a web server.
@@ -200,6 +205,15 @@ func (m metrics) sum(name, value string) float64 {
 		}
 	}
 	return total
+}
+
+// gauge is the value of a family that has one.
+func (m metrics) gauge(name string) float64 {
+	all := m[name].GetMetric()
+	if len(all) == 0 {
+		return 0
+	}
+	return all[0].GetGauge().GetValue()
 }
 
 // banLatency is how many bans were made because of packets, and how long in all they took.
