@@ -1,6 +1,7 @@
 package foreign_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -149,10 +150,12 @@ func TestCoreTableFiltersWithABan(t *testing.T) {
 
 func lines(s string) []string { return strings.Split(s, "\n") }
 
-// shell runs a script and returns what it prints.
+// shell runs a script and returns what it prints. Only root may have the lock of iptables.
 func shell(t testing.TB, script string) string {
 	t.Helper()
-	out, err := exec.Command("sh", "-ec", "PATH=$PATH:/usr/sbin:/sbin\n"+script).CombinedOutput()
+	cmd := exec.Command("sh", "-ec", "PATH=$PATH:/usr/sbin:/sbin\n"+script)
+	cmd.Env = append([]string{"XTABLES_LOCKFILE=/dev/null"}, os.Environ()...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
