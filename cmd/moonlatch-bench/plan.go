@@ -31,9 +31,9 @@ func plan() []measurement {
 		{"expiry", 40 * s, expiryRows(), measureExpiry},
 		{"scrape", 15 * s, scrapeRows(), measureScrape},
 		{"bans", 45 * s, v4.bansRows(), v4.measureBans},
-		{"bans6", 45 * s, v6.bansRows(), v6.measureBans},
 		{"set", 35 * s, v4.setRows(), v4.measureSet},
 		{"set6", 25 * s, v6.setRows(), v6.measureSet},
+		{"bans6", 45 * s, v6.bansRows(), v6.measureBans},
 	}
 }
 
