@@ -114,6 +114,11 @@ func (x *index) get(t target) (entry, bool) {
 	return e, ok
 }
 
+func (x *index) has(t target) bool {
+	_, ok := x.get(t)
+	return ok
+}
+
 // covering returns the ban that bans all of t for longest after now.
 func (x *index) covering(t target, now time.Duration) (by target, e entry, ok bool) {
 	for bits := range t.bits + 1 {

@@ -47,7 +47,7 @@ func (b *Book) restore() error {
 	if err := b.loadPrefixes(); err != nil {
 		return err
 	}
-	if err := b.transact(prefixes); err != nil {
+	if err := b.transact(prefixes, anything); err != nil {
 		return err
 	}
 	for _, s := range bannedSets() {

@@ -89,6 +89,22 @@ func TestSubmitMixed(t *testing.T) {
 	}
 }
 
+// TestSubmitOverOthers: what somebody put into the kernel behind the book's back is replaced, and costs the bans beside it nothing.
+func TestSubmitOverOthers(t *testing.T) {
+	b := open(t, Config{Failed: func(r Request, err error) { t.Errorf("%s failed: %v", r.Target, err) }})
+	stop := run(t, b)
+	eventually(t, b.adopted.Load)
+	command(t, `add element inet moonlatch banned4 { 192.0.2.2 timeout 30m comment "theirs" }`)
+	for _, p := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+		b.Submit(ask(p, time.Hour))
+	}
+	stop()
+	wantBans(t, b, local("192.0.2.1", time.Hour), local("192.0.2.2", time.Hour), local("192.0.2.3", time.Hour))
+	if s := b.Stats(); s.Retries != 0 || s.InForce[Kind{IPv4, Local}] != 3 {
+		t.Errorf("stats = %+v", s)
+	}
+}
+
 func TestSubmitSuppresses(t *testing.T) {
 	b := open(t, Config{})
 	for range 3 {

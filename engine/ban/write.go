@@ -51,30 +51,35 @@ func (b *Book) writeBy(ctx context.Context, c change, size int) error {
 
 // writeOnce writes one transaction, once more if others destroyed the table or banned overlapping prefixes.
 func (b *Book) writeOnce(ctx context.Context, c change) error {
-	err := b.transact(c)
+	err := b.transact(c, b.index.has)
 	switch {
 	case errors.Is(err, nft.ErrNotExist):
 		if _, err := b.mend(ctx); err != nil {
 			return err
 		}
-		return b.transact(c)
+		return b.transact(c, anything)
 	case errors.Is(err, nft.ErrExist):
 		if err := b.loadPrefixes(); err != nil {
 			return err
 		}
-		return b.transact(c)
+		return b.transact(c, anything)
 	}
 	return err
 }
 
-func (b *Book) transact(c change) error {
+// anything may be banned in the kernel already, whatever the book knows.
+func anything(target) bool { return true }
+
+// transact writes a change in one transaction. Of hosts that may not be banned, none must be: to replace an element
+// takes the kernel three times the work of adding one.
+func (b *Book) transact(c change, banned func(target) bool) error {
 	now := b.clock()
 	prefixes, err := b.prefixes.with(c, now)
 	if err != nil {
 		return err
 	}
 	tx := b.nft.Begin()
-	c.writeHosts(tx, now)
+	c.writeHosts(tx, now, banned)
 	b.prefixes.writeDifference(tx, prefixes, now)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("write bans: %w", err)
@@ -93,7 +98,7 @@ func (b *Book) transact(c change) error {
 }
 
 // writeHosts writes what is not a matter of the sets of prefixes.
-func (c change) writeHosts(tx *nft.Tx, now time.Duration) {
+func (c change) writeHosts(tx *nft.Tx, now time.Duration, banned func(target) bool) {
 	lift := make(map[set][]nft.Element)
 	for _, t := range c.lift {
 		if s := t.set(); !s.net() {
@@ -103,13 +108,22 @@ func (c change) writeHosts(tx *nft.Tx, now time.Duration) {
 	for s, elements := range lift {
 		deleteElements(tx, s, elements)
 	}
-	put := make(map[set][]nft.Element)
+	create, replace := make(map[set][]nft.Element), make(map[set][]nft.Element)
 	for _, h := range c.put {
-		if s := h.set(); !s.net() {
-			put[s] = append(put[s], h.note.element(h.target.element(), h.until, now))
+		s := h.set()
+		if s.net() {
+			continue
 		}
+		to := create
+		if banned(h.target) {
+			to = replace
+		}
+		to[s] = append(to[s], h.note.element(h.target.element(), h.until, now))
 	}
-	for s, elements := range put {
+	for s, elements := range create {
+		tx.CreateElements(core(), string(s), elements)
+	}
+	for s, elements := range replace {
 		tx.ReplaceElements(core(), string(s), elements)
 	}
 }

@@ -20,6 +20,8 @@ type Tx struct {
 	sets  map[setName]SetInfo
 	err   error
 	spent bool
+
+	exclusive uint16 // NLM_F_EXCL while what is added must not be there
 }
 
 // An op is what a message is for, told if the kernel refuses it.

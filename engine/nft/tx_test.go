@@ -204,6 +204,28 @@ func TestSetInUse(t *testing.T) {
 	wantErr(t, tx.Commit(), nft.ErrBusy, "set s")
 }
 
+func TestCreateElements(t *testing.T) {
+	for set, at := range map[string][]netip.Prefix{
+		"host4": prefixes("192.0.2.1", "192.0.2.2", "192.0.2.3"),
+		"host6": prefixes("2001:db8::1", "2001:db8::2", "2001:db8::3"),
+	} {
+		c := open(t, sets)
+		create := func(p netip.Prefix, timeout time.Duration) error {
+			tx := c.Begin()
+			tx.CreateElements(table, set, []nft.Element{{Prefix: p, Timeout: timeout}})
+			for range 2 {
+				tx.ReplaceElements(table, set, []nft.Element{{Prefix: at[2]}}) // which it has no effect on
+			}
+			return tx.Commit()
+		}
+		must(t, create(at[0], time.Hour))
+		wantErr(t, create(at[0], 2*time.Hour), nft.ErrExist, at[0].Addr().String())
+		must(t, create(at[1], 10*time.Millisecond))
+		time.Sleep(50 * time.Millisecond) // the kernel keeps what has expired some time longer
+		must(t, create(at[1], time.Hour))
+	}
+}
+
 func TestReplaceElements(t *testing.T) {
 	for _, tt := range []struct{ set, here, new, beside string }{
 		{"host4", "192.0.2.1", "192.0.2.2", "192.0.2.3"},

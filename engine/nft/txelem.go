@@ -17,6 +17,13 @@ func (tx *Tx) AddElements(t Table, set string, elements []Element) {
 	tx.elements("add to set", unix.NFT_MSG_NEWSETELEM, t, set, len(elements), func(i int) Element { return elements[i] })
 }
 
+// CreateElements adds addresses to a hash set. One that is there already fails the transaction with ErrExist, unless it has expired.
+func (tx *Tx) CreateElements(t Table, set string, elements []Element) {
+	tx.exclusive = unix.NLM_F_EXCL
+	tx.AddElements(t, set, elements)
+	tx.exclusive = 0
+}
+
 // ReplaceElements adds addresses or prefixes with their timeouts and comments, whether they are there already or not.
 // In an interval set that holds for the same prefixes; overlapping ones fail the transaction with ErrExist.
 func (tx *Tx) ReplaceElements(t Table, set string, elements []Element) {
@@ -93,7 +100,7 @@ func (tx *Tx) list(typ uint16, o op, n int, write func(i int) error) {
 
 // beginList starts a message for elements and returns the place of their list, for endList.
 func (tx *Tx) beginList(typ uint16, o op) int {
-	tx.message(typ, unix.NLM_F_CREATE, o)
+	tx.message(typ, unix.NLM_F_CREATE|tx.exclusive, o)
 	tx.w.string(unix.NFTA_SET_ELEM_LIST_TABLE, o.table.Name)
 	tx.w.string(unix.NFTA_SET_ELEM_LIST_SET, o.name)
 	return tx.w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
