@@ -35,9 +35,11 @@ var mayImport = map[string][]string{
 	"engine/generation":             {"engine/ruleset", "engine/nft", "engine/boottime"},
 	"engine/ban":                    {"engine/nft"},
 	"engine/policy":                 {"engine/ruleset", "engine/lint", "engine/detect", "engine/packet", "engine/policy/sandbox", "engine/probe"},
+	"engine/lab":                    {"engine/netns", "engine/nft", "engine/packet", "engine/ruleset", "nflog"},
+	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/ruleset"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
-		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
+		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
 		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
@@ -49,7 +51,7 @@ var mayImport = map[string][]string{
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
 		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/lint", "engine/netns", "engine/nft",
-		"engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
+		"engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
 	},
 }
 

@@ -15,7 +15,7 @@ type caller struct {
 	started chan *runtime // a runtime whose timers run from now on; nil stops them
 	ended   chan *runtime // a runtime that is not needed any more
 	stopped chan struct{} // closed when run has returned: nobody takes anything any more
-	log     *slog.Logger
+	failed  func(error)   // is told how a callback failed
 	observe Observer
 	pulse   *pulse
 
@@ -26,7 +26,8 @@ type caller struct {
 func newCaller(q *queue, log *slog.Logger, o Observer) *caller {
 	return &caller{
 		queue: q, started: make(chan *runtime), ended: make(chan *runtime), stopped: make(chan struct{}),
-		log: log, observe: o, pulse: newPulse(),
+		failed:  func(err error) { log.Debug("callback failed", "error", err) },
+		observe: o, pulse: newPulse(),
 	}
 }
 
@@ -108,7 +109,7 @@ func (c *caller) drain(ctx context.Context, next *callback) {
 func (c *caller) call(fn func(*policy.Policy) error) {
 	start := time.Now()
 	if err := fn(c.current.policy); err != nil {
-		c.log.Debug("callback failed", "error", err)
+		c.failed(err)
 	}
 	c.observe.CallbackTook(c.current.policy.Ruleset().Policy, time.Since(start))
 	c.pulse.beat() // a flood of events, or a slow handler, is no death

@@ -96,15 +96,19 @@ func CheckInside(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	var answer insideAnswer
-	if err := client.Run(ctx, []byte(req.Script)); err != nil {
-		answer.Failure, answer.TooBig = err.Error(), errors.Is(err, nft.ErrTooBig)
+	return json.NewEncoder(out).Encode(answerOf(client.Run(ctx, []byte(req.Script))))
+}
+
+// answerOf is how a load went that ended with err.
+func answerOf(err error) (a insideAnswer) {
+	if err != nil {
+		a.Failure, a.TooBig = err.Error(), errors.Is(err, nft.ErrTooBig)
 		var se *nft.ScriptError
 		if errors.As(err, &se) {
-			answer.Lines = se.Lines
+			a.Lines = se.Lines
 		}
 	}
-	return json.NewEncoder(out).Encode(answer)
+	return a
 }
 
 // devices lists the interfaces that must exist for the ruleset to load.

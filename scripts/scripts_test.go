@@ -34,6 +34,9 @@ func TestEveryPolicyLoads(t *testing.T) {
 		t.Fatalf("only %q are embedded", names)
 	}
 	for _, name := range names {
+		if strings.HasSuffix(name, "_test.lua") {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			p, err := policy.Load(scripts.Policies(), name, policy.Env{})
 			must(t, err)

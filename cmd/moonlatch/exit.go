@@ -35,11 +35,16 @@ type commandError struct {
 // exit prints the error, if there is one, and returns the exit code.
 func (a *app) exit(err error) int {
 	var found differences
+	var part ended
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &found):
 		return exitDifferences // they have been shown
+	case errors.As(err, &testsFailed{}):
+		return exitFailure // so have these
+	case errors.As(err, &part):
+		return part.code
 	}
 	code := exitCode(err)
 	if a.output == "json" {

@@ -35,7 +35,7 @@ func TestSubmitBeforeAdoption(t *testing.T) {
 	mustBan(t, open(t, Config{}), ask("192.0.2.1", 2*time.Hour))
 	b := open(t, Config{})
 	b.Submit(ask("192.0.2.1", time.Hour))
-	b.drain(t.Context())
+	b.Flush(t.Context())
 	wantBans(t, b, local("192.0.2.1", 2*time.Hour))
 }
 

@@ -172,3 +172,12 @@ func chainIsFine(ctx context.Context, c *nft.Client) bool {
 	table, _, _ = strings.Cut(table, "\n}\n")
 	return strings.Contains(strings.ReplaceAll(table+"\n", " == ", " "), listing())
 }
+
+// Sets names the core table and its sets of bans, for who reads or ages them.
+func Sets() (nft.Table, []string) {
+	var names []string
+	for _, s := range bannedSets() {
+		names = append(names, string(s))
+	}
+	return core(), names
+}

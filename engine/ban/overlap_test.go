@@ -52,7 +52,7 @@ func TestLongerBanInside(t *testing.T) {
 	t.Run("the first book notices what the other one did", func(t *testing.T) {
 		b.adopted.Store(true) // so that only the kernel's refusal tells
 		b.Submit(ask("198.51.100.0/25", 4*time.Hour))
-		b.drain(t.Context())
+		b.Flush(t.Context())
 		wantElements(t, b, banned4net, map[string]time.Duration{
 			"198.51.100.0/25": 4 * time.Hour, "198.51.100.128/25": 3 * time.Hour,
 		})

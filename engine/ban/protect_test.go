@@ -66,7 +66,7 @@ func TestProtectedWhileQueued(t *testing.T) {
 		t.Fatal("not queued")
 	}
 	mustProtect(t, b, "policy", "192.0.2.5")
-	b.drain(t.Context())
+	b.Flush(t.Context())
 	wantBans(t, b)
 }
 

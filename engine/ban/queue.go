@@ -84,7 +84,7 @@ func (b *Book) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			b.drain(context.WithoutCancel(ctx))
+			b.Flush(context.WithoutCancel(ctx))
 			return nil
 		case <-sweep.C:
 			b.counters.unbanned(UnbannedExpired, b.index.sweep(b.clock()))
@@ -95,8 +95,8 @@ func (b *Book) Run(ctx context.Context) error {
 	}
 }
 
-// drain carries out what is queued.
-func (b *Book) drain(ctx context.Context) {
+// Flush carries out what is queued. It is for those that do not call Run.
+func (b *Book) Flush(ctx context.Context) {
 	for {
 		select {
 		case r := <-b.queue:

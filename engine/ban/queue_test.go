@@ -81,7 +81,7 @@ func TestSubmitMixed(t *testing.T) {
 			t.Errorf("%s was dropped", r.Target)
 		}
 	}
-	b.drain(t.Context())
+	b.Flush(t.Context())
 	wantBans(t, b, local("192.0.2.1", 3*time.Hour), local("198.51.100.0/24", time.Hour), local("198.51.100.64/26", 2*time.Hour),
 		local("203.0.113.1", time.Hour), local("2001:db8:0:1::/64", time.Hour))
 	if n := b.offences.count(targetOf(prefix("192.0.2.1"))); n != 1 {
@@ -115,7 +115,7 @@ func TestSubmitSuppresses(t *testing.T) {
 	if got := b.Stats().Queued; got != 1 {
 		t.Errorf("queued %d, want 1", got)
 	}
-	b.drain(t.Context())
+	b.Flush(t.Context())
 	if !b.Submit(ask("192.0.2.1", time.Hour)) || b.Stats().Queued != 0 {
 		t.Error("a target that is banned already was queued")
 	}
@@ -161,7 +161,7 @@ func TestSetFull(t *testing.T) {
 	for i := range 100 {
 		b.Submit(Request{Target: host(i), Times: []time.Duration{time.Hour}, By: "flood"})
 	}
-	b.drain(t.Context())
+	b.Flush(t.Context())
 	if got := len(listBans(t, b)); got != size || failed != 100-size {
 		t.Errorf("%d banned and %d failed, want %d and %d", got, failed, size, 100-size)
 	}
@@ -200,7 +200,7 @@ func TestRetry(t *testing.T) {
 	b := open(t, Config{Failed: func(_ Request, err error) { failure = err }})
 	must(t, b.nft.Close())
 	b.Submit(ask("192.0.2.1", time.Hour))
-	b.drain(t.Context())
+	b.Flush(t.Context())
 	if failure == nil || b.Stats().Retries != 3 || b.Stats().Suppressed[SuppressedKernel] != 1 {
 		t.Errorf("failed with %v after %d retries: %+v", failure, b.Stats().Retries, b.Stats())
 	}

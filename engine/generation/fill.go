@@ -10,26 +10,14 @@ import (
 
 	"go4.org/netipx"
 
-	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 )
 
 // fill puts the content of large sets in.
 func (c *change) fill(n uint64, fills []ruleset.Fill) error {
 	for _, f := range fills {
-		family, err := nft.ParseFamily(string(f.Family))
-		if err != nil {
-			return err
-		}
-		err = c.nft.Load(nft.Table{Family: family, Name: ruleset.Table(n)}, f.Set, func(yield func(nft.Element) bool) {
-			for p := range f.Addrs.Prefixes() {
-				if !yield(nft.Element{Prefix: p}) {
-					return
-				}
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("fill the set %s: %w; nothing was changed", f.Set, err)
+		if err := c.nft.Fill(f, ruleset.Table(n)); err != nil {
+			return fmt.Errorf("%w; nothing was changed", err)
 		}
 	}
 	return nil

@@ -15,12 +15,13 @@ func duration(v lua.LValue) (time.Duration, error) {
 	case lua.LNumber:
 		return 0, fmt.Errorf("%v has no unit: write \"%vs\" for seconds", v, v)
 	case lua.LString:
-		return parseDuration(string(v))
+		return ParseDuration(string(v))
 	}
 	return 0, fmt.Errorf("a time such as \"60s\" is expected, not %s", describe(v))
 }
 
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads a time as policies write it: "60s", "1h30m" or "7d".
+func ParseDuration(s string) (time.Duration, error) {
 	d, err := model.ParseDuration(s)
 	switch {
 	case err != nil && digits(s):

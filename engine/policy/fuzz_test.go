@@ -72,7 +72,7 @@ func FuzzValues(f *testing.F) {
 				t.Errorf("port %q: %v", s, r)
 			}
 		}
-		if d, err := parseDuration(s); err == nil && d <= 0 {
+		if d, err := ParseDuration(s); err == nil && d <= 0 {
 			t.Errorf("time %q: %v", s, d)
 		}
 		if out := printable(s, 100); len(out) > 100 || strings.ContainsAny(out, "\n\x1b") {

@@ -325,3 +325,17 @@ func b2i(b bool) int {
 	}
 	return 0
 }
+
+// Expiring lists the kernel's names of the inet table's sets of addresses that packets fill for a time.
+func (r *Ruleset) Expiring() []string {
+	var out []string
+	for _, s := range r.Sets {
+		if s.Dynamic {
+			out = append(out, s.Name+ipv4.digit(), s.Name+ipv6.digit())
+		}
+	}
+	if r.hasTrap() {
+		out = append(out, Trapped+ipv4.digit(), Trapped+ipv6.digit())
+	}
+	return out
+}

@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/lab"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/policy"
+	"moonlatch/engine/ruleset"
+	"moonlatch/nflog"
+)
+
+// rehearsalNumber is the number of the generation that a rehearsal plays.
+const rehearsalNumber = 1
+
+// Rehearsal is a policy in force in a lab: its rules, detectors, handlers and
+// timers, and the ban book, without a daemon. What a packet leads to has happened when
+// its Send returns, and time passes only by Advance. It belongs to the lab's goroutine.
+type Rehearsal struct {
+	*lab.Lab
+	policy *policy.Policy
+	bans   *ban.Book
+	reader *reader
+	caller *caller
+	next   callback      // the one at hand
+	ahead  time.Duration // of the time of day
+	events map[string]int
+	failed []error
+	table  nft.Table
+}
+
+// Rehearse puts the policy in the entry file of a folder in force in a lab. The
+// caller closes the Rehearsal.
+func Rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, log *slog.Logger) (*Rehearsal, error) {
+	r := &Rehearsal{Lab: l, events: map[string]int{}, table: nft.Table{Family: nft.Inet, Name: ruleset.Table(rehearsalNumber)}}
+	var err error
+	if r.bans, err = ban.Open(ctx, ban.Config{NFT: l.NFT, Now: r.now}); err != nil {
+		return nil, explain(err)
+	}
+	if r.policy, err = policy.Load(folder, entry, environment(log, actions{r.bans}, l.LinkName)); err != nil {
+		r.bans.Close()
+		return nil, badPolicy(err)
+	}
+	if err := r.start(ctx, log); err != nil {
+		r.Close()
+		return nil, explain(err)
+	}
+	return r, nil
+}
+
+func (r *Rehearsal) start(ctx context.Context, log *slog.Logger) error {
+	rules := r.policy.Ruleset()
+	script := rules.Render(ruleset.Options{Generation: rehearsalNumber})
+	if err := r.Load(ctx, script.String(), devices(rules), rules.Fills(), r.table.Name); err != nil {
+		return answerOf(err).blame(script)
+	}
+	var own []netip.Prefix
+	for _, a := range r.Addresses() {
+		own = append(own, host(a))
+	}
+	for owner, list := range map[string][]netip.Prefix{protectPolicy: r.policy.Protected(), protectHost: own} {
+		if err := r.bans.Protect(ctx, owner, list); err != nil {
+			return err
+		}
+	}
+	rt, err := newRuntime(rehearsalNumber, r.policy)
+	if err != nil {
+		return err
+	}
+	queue := newQueue()
+	r.reader = &reader{running: &atomic.Pointer[runtime]{}, bans: r.bans, queue: queue, log: log, pulse: newPulse()}
+	r.reader.running.Store(rt)
+	r.caller = newCaller(queue, log, unobserved{})
+	r.caller.failed = func(err error) { r.failed = append(r.failed, err) }
+	r.caller.start(rt, r.now())
+	r.Observe = r.observe
+	return nil
+}
+
+// Close frees what the rehearsal holds, but not the lab.
+func (r *Rehearsal) Close() error {
+	r.Observe = nil
+	r.policy.Close()
+	return r.bans.Close()
+}
+
+// Policy is the policy that is rehearsed.
+func (r *Rehearsal) Policy() *policy.Policy { return r.policy }
+
+// now is the time of the rehearsal.
+func (r *Rehearsal) now() time.Time { return time.Now().Add(r.ahead) }
+
+// observe takes a logged packet through detectors, and queues what follows from it.
+func (r *Rehearsal) observe(ev *nflog.Event) {
+	if to := r.reader.running.Load().routes[string(ev.Prefix)]; to != nil && to.Stream != nil {
+		r.events[to.Stream.Name]++
+	}
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	ev.Time = ev.Time.Add(r.ahead)
+	r.reader.event(ev)
+}
+
+// settle carries out what was queued: bans, and calls of the policy's Lua.
+func (r *Rehearsal) settle(ctx context.Context) {
+	r.bans.Flush(ctx)
+	r.caller.drain(ctx, &r.next)
+}
+
+// Send sends a packet; its consequences have happened when it returns.
+func (r *Rehearsal) Send(ctx context.Context, p lab.Packet) (*lab.Result, error) {
+	result, err := r.Lab.Send(ctx, p)
+	r.settle(ctx)
+	return result, err
+}
+
+// Connect is lab.Lab.Connect; its consequences have happened when it returns.
+func (r *Rehearsal) Connect(ctx context.Context, p lab.Packet) (*lab.Result, error) {
+	result, err := r.Lab.Connect(ctx, p)
+	r.settle(ctx)
+	return result, err
+}
+
+// Events is how many packets came in on a stream.
+func (r *Rehearsal) Events(stream string) int { return r.events[stream] }
+
+// Failures returns the errors of the policy's Lua since it was asked last.
+func (r *Rehearsal) Failures() []error {
+	failed := r.failed
+	r.failed = nil
+	return failed
+}
+
+// Banned returns the ban that is in force for an address.
+func (r *Rehearsal) Banned(ctx context.Context, a netip.Addr) (ban.Ban, bool, error) {
+	return r.bans.Lookup(ctx, a)
+}
+
+// Advance lets time pass: timers run when they are due, bans and the elements of
+// sets end, and detectors forget. Limits are the kernel's and keep to its time.
+func (r *Rehearsal) Advance(ctx context.Context, d time.Duration) error {
+	for d > 0 {
+		step := min(d, max(r.caller.untilDue(r.now()), 0))
+		if err := r.age(ctx, step); err != nil {
+			return err
+		}
+		r.ahead += step
+		d -= step
+		r.caller.tick(r.now())
+		r.settle(ctx)
+	}
+	return nil
+}
+
+// age lets time pass for the kernel's sets.
+func (r *Rehearsal) age(ctx context.Context, d time.Duration) error {
+	table, sets := ban.Sets()
+	if err := r.Age(ctx, d, table, sets...); err != nil {
+		return fmt.Errorf("advance: %w", err)
+	}
+	if err := r.Age(ctx, d, r.table, r.policy.Ruleset().Expiring()...); err != nil {
+		return fmt.Errorf("advance: %w", err)
+	}
+	return nil
+}
