@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -54,42 +53,6 @@ func (w *world) backInTime(deadline time.Time) {
 			w.t.Fatalf("still locked out %s after the deadline", late)
 		}
 	}
-}
-
-// TestLockOutEndsWithEverythingKilled is the promise.
-func TestLockOutEndsWithEverythingKilled(t *testing.T) {
-	w := confirmed(t, goodPolicy)
-	old, err := dial(w.client, ssh, generous)
-	must(t, err)
-	defer old.Close()
-	w.ok("apply", "--confirm", "2s", w.policy("lockout.lua", lockOut))
-	deadline := time.Now().Add(2 * time.Second)
-	w.kill()
-	if reaches(w.client, ssh) {
-		t.Fatal("the policy locks nobody out")
-	}
-	w.backInTime(deadline)
-	if err := echo(old, generous); err != nil { // TCP repeats in growing intervals
-		t.Errorf("the connection from before the lock-out: %v", err)
-	}
-	if s := w.status(); s.State != "confirmed" {
-		t.Errorf("state %q, want confirmed", s.State)
-	}
-}
-
-// TestLockOutEndsWithTheDaemonStopped does the same to a daemon that hangs, which
-// then finds its way back.
-func TestLockOutEndsWithTheDaemonStopped(t *testing.T) {
-	w := confirmed(t, goodPolicy)
-	w.ok("apply", "--confirm", "2s", w.policy("lockout.lua", lockOut))
-	deadline := time.Now().Add(2 * time.Second)
-	must(t, w.daemon.Process.Signal(syscall.SIGSTOP))
-	w.backInTime(deadline)
-	must(t, w.daemon.Process.Signal(syscall.SIGCONT))
-	w.until("the daemon clears away the trial", func() bool {
-		s := w.status()
-		return s.Note == "" && s.Trial == nil && s.Daemon.Policy == "good.lua"
-	})
 }
 
 // banPolicy bans whoever touches port 9999, by a handler, and lets in the rest.

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"moonlatch/engine/control"
 )
 
 // waiting starts an apply that waits, in a session and on a terminal of its own,
@@ -49,49 +47,6 @@ func (w *world) onTerminal(line string, environment ...string) (*exec.Cmd, io.Wr
 		cmd.Wait()
 	})
 	return cmd, typed, out
-}
-
-// TestHangUpWhileWaiting takes the terminal away from an apply that waits: every
-// tool with a timer of its own stays locked out then.
-func TestHangUpWhileWaiting(t *testing.T) {
-	w := confirmed(t, goodPolicy)
-	const trial = 4 * time.Second
-	began := time.Now()
-	cmd, _, _ := w.waiting(trial, w.policy("lockout.lua", lockOut))
-	deadline := time.Now().Add(trial)
-	w.kill()
-	must(t, cmd.Process.Kill()) // of script, whose end is the terminal's
-	if reaches(w.client, ssh) && time.Since(began) < trial {
-		t.Fatal("the policy locks nobody out")
-	}
-	w.backInTime(deadline)
-	if s := w.status(); s.State != control.Filtering || s.Confirmed.Number != 1 {
-		t.Errorf("in force: %+v", s)
-	}
-}
-
-// TestWaitingKilled does the same to the command itself; until the deadline nothing
-// changes.
-func TestWaitingKilled(t *testing.T) {
-	w := confirmed(t, goodPolicy)
-	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGHUP, syscall.SIGTERM} {
-		cmd := w.command("apply", "--wait", "--confirm", "4s", w.policy("lockout.lua", lockOut))
-		out := &lockedBuffer{}
-		cmd.Stdout, cmd.Stderr = out, out
-		began := time.Now()
-		must(t, w.server.Start(cmd))
-		w.until("the countdown runs", func() bool { return strings.Contains(out.String(), "left") })
-		deadline := time.Now().Add(4 * time.Second)
-		must(t, cmd.Process.Signal(signal))
-		cmd.Wait()
-		if code := cmd.ProcessState.ExitCode(); code == exitOK {
-			t.Errorf("%s: exit code %d", signal, code)
-		}
-		if reaches(w.client, ssh) && time.Since(began) < 4*time.Second {
-			t.Errorf("%s ended the trial", signal)
-		}
-		w.backInTime(deadline)
-	}
 }
 
 // TestAnswerWhileWaiting types an answer, as iptables-apply asks for one, and is told

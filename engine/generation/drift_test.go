@@ -1,8 +1,10 @@
 package generation
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +38,7 @@ func (s *server) heal() *Drift {
 	return d
 }
 
-// nftCommand has somebody else change the ruleset.
+// somebody else changes the ruleset.
 func (s *server) somebody(text string) {
 	s.t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
@@ -117,6 +119,9 @@ func TestDriftOfATrial(t *testing.T) {
 		s.applyHealed(trial, FallbackPrevious, 80)
 		deadline := s.state().Deadline
 		s.wantNoDrift("on trial")
+		if edit == "flush ruleset" { // what has passed is not given back
+			time.Sleep(slack + slack/2)
+		}
 		s.somebody(edit)
 		if d := s.heal(); d == nil {
 			t.Errorf("%s: not seen", edit)
@@ -131,6 +136,45 @@ func TestDriftOfATrial(t *testing.T) {
 	for _, s := range hosts {
 		s.expect("after the deadline", true, false)
 		s.wantNoDrift("after the deadline")
+	}
+}
+
+// TestDriftOfAGate takes a gate's rule out of a trial, which would then never end.
+func TestDriftOfAGate(t *testing.T) {
+	s := newServer(t)
+	s.applyHealed(long, FallbackPrevious, 80)
+	s.in(func() error {
+		rules, err := s.nft.Rules(nft.Table{Family: nft.Inet, Name: "moonlatch_1"})
+		must(t, err)
+		for _, r := range rules {
+			if r.Comment == ruleset.LeaseComment {
+				s.somebody(fmt.Sprintf("delete rule inet moonlatch_1 %s handle %d", r.Chain, r.Handle))
+			}
+		}
+		return nil
+	})
+	if strings.Contains(s.list(), "chain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t\tmeta nfproto") {
+		t.Fatal("the rule is still there")
+	}
+	if d := s.heal(); d == nil {
+		t.Fatal("not seen")
+	}
+	if !strings.Contains(s.list(), "policy drop;\n\t\tmeta nfproto != @lease accept") {
+		t.Errorf("healed:\n%s", s.list())
+	}
+}
+
+// TestHealMeansWhatWasMeant: what somebody changes in the moment in which everything
+// is put back must not pass for meant.
+func TestHealMeansWhatWasMeant(t *testing.T) {
+	s := newServer(t)
+	s.applyHealed(long, FallbackPrevious, 22)
+	before, ok := s.m.store.intent()
+	s.somebody("flush ruleset")
+	s.heal()
+	after, still := s.m.store.intent()
+	if after.GenID = before.GenID; !ok || !still || !reflect.DeepEqual(before, after) {
+		t.Errorf("meant before %+v, and after it was put back %+v", before, after)
 	}
 }
 

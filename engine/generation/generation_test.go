@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"moonlatch/engine/netns/netnstest"
-	"moonlatch/engine/ruleset"
 )
 
 func TestMain(m *testing.M) { netnstest.Main(m) }
@@ -43,29 +42,6 @@ func TestFirstTrial(t *testing.T) {
 	}
 }
 
-// TestExpiryFallsBack lets a lock-out expire over a confirmed generation.
-func TestExpiryFallsBack(t *testing.T) {
-	s := newServer(t)
-	s.mustApply(long, FallbackPrevious, 22)
-	s.mustConfirm()
-	s.expect("confirmed", true, false)
-	before := s.list()
-	s.mustApply(short, FallbackPrevious, 80)
-	s.expect("on trial", false, true)
-	waitExpiry(short)
-	s.expect("after the lease, with nobody acting", true, false)
-	if g, err := s.confirm(); !errors.Is(err, ErrExpired) {
-		t.Errorf("confirm after the lease: %+v, %v; want ErrExpired", g, err)
-	}
-	s.expect("after the refused confirm", true, false)
-	if after := s.list(); blank(after) != blank(before) {
-		t.Errorf("the confirmed generation is not as it was:\n%s\nbefore:\n%s", after, before)
-	}
-	if g, err := s.m.Stored(); err != nil || g.Number != 1 {
-		t.Errorf("stored as confirmed: %+v, %v; want generation 1", g, err)
-	}
-}
-
 // blank takes out what differs between two listings of the same rules.
 func blank(list string) string {
 	fields := strings.Fields(list)
@@ -75,30 +51,6 @@ func blank(list string) string {
 		}
 	}
 	return strings.Join(fields, " ")
-}
-
-// TestConfirm checks that nothing of a trial stays behind a confirm: no lease, no
-// other generation, not one instruction more on a packet's path.
-func TestConfirm(t *testing.T) {
-	s := newServer(t)
-	s.mustApply(long, FallbackPrevious, 22)
-	s.mustConfirm()
-	s.mustApply(short, FallbackPrevious, 80)
-	s.mustConfirm()
-	waitExpiry(short)
-	s.expect("long after the lease would have ended", false, true)
-	l := s.list()
-	for _, trace := range []string{ruleset.LeaseComment, ruleset.YieldComment, "set lease", "set yield", "moonlatch_1 "} {
-		if strings.Contains(l, trace) {
-			t.Errorf("%q is left behind in\n%s", trace, l)
-		}
-	}
-	if _, err := s.confirm(); !errors.Is(err, ErrNoTrial) {
-		t.Errorf("confirm with nothing on trial: %v, want ErrNoTrial", err)
-	}
-	if err := s.rollback(); !errors.Is(err, ErrNoTrial) {
-		t.Errorf("roll back with nothing on trial: %v, want ErrNoTrial", err)
-	}
 }
 
 func TestRollback(t *testing.T) {
@@ -111,26 +63,6 @@ func TestRollback(t *testing.T) {
 	s.expect("rolled back", true, false)
 	if after := s.list(); blank(after) != blank(before) {
 		t.Errorf("the confirmed generation is not as it was:\n%s\nbefore:\n%s", after, before)
-	}
-}
-
-// TestSecondApply replaces a trial by another, whose fallback is the first one's.
-func TestSecondApply(t *testing.T) {
-	s := newServer(t)
-	s.mustApply(long, FallbackPrevious, 22)
-	s.mustConfirm()
-	s.mustApply(short, FallbackPrevious)
-	g := s.mustApply(2*short, FallbackOpen, 80)
-	if g.Number != 3 || g.Fallback != FallbackPrevious {
-		t.Errorf("second trial: %+v; want generation 3 with the first fallback", g)
-	}
-	s.expect("second trial", false, true)
-	waitExpiry(short)
-	s.expect("after the first lease would have ended", false, true)
-	time.Sleep(short)
-	s.expect("after the second lease", true, false)
-	if l := s.list(); strings.Contains(l, "moonlatch_2 ") {
-		t.Errorf("the replaced trial is left behind:\n%s", l)
 	}
 }
 
@@ -150,34 +82,6 @@ func TestFallbackOpen(t *testing.T) {
 	}
 	must(t, s.rollback())
 	s.expect("brought back", true, false)
-}
-
-// TestFailedApply gives the kernel a ruleset that it refuses, during a trial.
-func TestFailedApply(t *testing.T) {
-	s := newServer(t)
-	s.mustApply(long, FallbackPrevious, 22)
-	s.mustConfirm()
-	s.mustApply(short, FallbackPrevious, 80)
-	before := s.list()
-	bad := only(22)
-	bad.Chains[0].Rules[0].Items = []ruleset.Item{ruleset.Text("masquerade")} // nft -c accepts it here
-	s.in(func() error {
-		_, err := s.m.Apply(t.Context(), Request{Ruleset: bad, Confirm: long, Fallback: FallbackPrevious})
-		var mistake *ruleset.Error
-		if !errors.As(err, &mistake) || mistake.Pos.String() != "web.lua:7" {
-			t.Errorf("error %v; want one at web.lua:7", err)
-		}
-		return nil
-	})
-	if after := s.list(); len(strings.Fields(after)) != len(strings.Fields(before)) {
-		t.Errorf("the refused apply changed something:\n%s\nbefore:\n%s", after, before)
-	}
-	s.expect("the first trial goes on", false, true)
-	waitExpiry(short)
-	s.expect("and ends on time", true, false)
-	if n, err := s.m.store.numbers(); err != nil || len(n) != 2 {
-		t.Errorf("stored generations %v, %v; want 1 and 2", n, err)
-	}
 }
 
 // TestBadRequests are refused before anything changes.

@@ -114,6 +114,13 @@ func (s *server) readable() error {
 		}
 	}
 	return s.host.Do(func() error {
+		d, err := s.m.Drift(context.Background(), nft.Change{})
+		if err != nil {
+			return err
+		}
+		if d != nil {
+			return fmt.Errorf("what a killed process did is taken for somebody else's doing: %s", d.What)
+		}
 		st, err := s.m.State()
 		if err == nil && st.Trial != nil && st.Left > victimTrial {
 			err = fmt.Errorf("a trial has %s left", st.Left)
