@@ -14,7 +14,7 @@ type expr struct {
 
 // expressions returns the expressions of a rule.
 func (r *record) expressions() []expr {
-	var out []expr
+	out := make([]expr, 0, 8) // most rules have fewer
 	for in := (reader{b: r.attrs}); in.next(); {
 		if in.typ != unix.NFTA_RULE_EXPRESSIONS {
 			continue

@@ -132,6 +132,9 @@ func rewrite(attrs []byte, each func(*reader) bool) []byte {
 // ipsets returns the places of the numbers of ipsets in the data of an extension of iptables, of which nothing else is known here
 // (linux/netfilter/xt_set.h; all revisions but the first, which no iptables of this decade uses).
 func (e expr) ipsets() [][]byte {
+	if e.name != exprMatch && e.name != exprTarget { // as nearly all are
+		return nil
+	}
 	info := attr(e.data, unix.NFTA_MATCH_INFO) // NFTA_TARGET_INFO is the same
 	n := 0
 	switch name := text(attr(e.data, unix.NFTA_MATCH_NAME)); {

@@ -80,7 +80,7 @@ func (r *record) title() string {
 
 // lasting returns the attributes without what changes by itself.
 func (r *record) lasting() []byte {
-	var out []byte
+	out := make([]byte, 0, len(r.attrs))
 	for in := (reader{b: r.attrs}); in.next(); {
 		switch {
 		case r.typ == unix.NFT_MSG_NEWTABLE && in.typ == unix.NFTA_TABLE_FLAGS:
