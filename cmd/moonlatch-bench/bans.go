@@ -196,5 +196,5 @@ func loadElsewhere(ctx context.Context, s bareSet, n int, address func(i int) ui
 // collector finish what has nothing to do with what is measured next.
 func settle() {
 	runtime.GC()
-	time.Sleep(time.Second)
+	time.Sleep(2 * time.Second)
 }
