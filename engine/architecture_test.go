@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	},
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
-		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/lint", "engine/netns", "engine/nft",
+		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/lab", "engine/lint", "engine/netns", "engine/nft",
 		"engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
 	},
 }

@@ -17,9 +17,6 @@ import (
 	"moonlatch/nflog"
 )
 
-// rehearsalNumber is the number of the generation that a rehearsal plays.
-const rehearsalNumber = 1
-
 // Rehearsal is a policy in force in a lab: its rules, detectors, handlers and
 // timers, and the ban book, without a daemon. What a packet leads to has happened when
 // its Send returns, and time passes only by Advance. It belongs to the lab's goroutine.
@@ -39,7 +36,19 @@ type Rehearsal struct {
 // Rehearse puts the policy in the entry file of a folder in force in a lab. The
 // caller closes the Rehearsal.
 func Rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, log *slog.Logger) (*Rehearsal, error) {
-	r := &Rehearsal{Lab: l, events: map[string]int{}, table: nft.Table{Family: nft.Inet, Name: ruleset.Table(rehearsalNumber)}}
+	return rehearse(ctx, l, folder, entry, nil, log)
+}
+
+// tables is a generation as it is stored.
+type tables struct {
+	number uint64
+	text   string
+	fills  []ruleset.Fill
+}
+
+// rehearse is Rehearse with the tables that stand for the policy, or nil for what it generates here and now.
+func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, stored *tables, log *slog.Logger) (*Rehearsal, error) {
+	r := &Rehearsal{Lab: l, events: map[string]int{}}
 	var err error
 	if r.bans, err = ban.Open(ctx, ban.Config{NFT: l.NFT, Now: r.now}); err != nil {
 		return nil, explain(err)
@@ -48,17 +57,22 @@ func Rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, log *
 		r.bans.Close()
 		return nil, badPolicy(err)
 	}
-	if err := r.start(ctx, log); err != nil {
+	if err := r.start(ctx, stored, log); err != nil {
 		r.Close()
 		return nil, explain(err)
 	}
 	return r, nil
 }
 
-func (r *Rehearsal) start(ctx context.Context, log *slog.Logger) error {
+func (r *Rehearsal) start(ctx context.Context, in *tables, log *slog.Logger) error {
 	rules := r.policy.Ruleset()
-	script := rules.Render(ruleset.Options{Generation: rehearsalNumber})
-	if err := r.Load(ctx, script.String(), devices(rules), rules.Fills(), r.table.Name); err != nil {
+	script := &ruleset.Script{}
+	if in == nil {
+		script = rules.Render(ruleset.Options{Generation: 1})
+		in = &tables{1, script.String(), rules.Fills()}
+	}
+	r.table = nft.Table{Family: nft.Inet, Name: ruleset.Table(in.number)}
+	if err := r.Load(ctx, in.text, devices(rules), in.fills, r.table.Name); err != nil {
 		return answerOf(err).blame(script)
 	}
 	var own []netip.Prefix
@@ -70,7 +84,7 @@ func (r *Rehearsal) start(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 	}
-	rt, err := newRuntime(rehearsalNumber, r.policy)
+	rt, err := newRuntime(in.number, r.policy)
 	if err != nil {
 		return err
 	}

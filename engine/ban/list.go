@@ -2,6 +2,7 @@ package ban
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -62,6 +63,35 @@ func joinParts(bans []Ban) []Ban {
 
 // Lookup returns the ban in force that bans addr for longest, asking the kernel: its own, or that of a prefix around it.
 func (b *Book) Lookup(_ context.Context, addr netip.Addr) (Ban, bool, error) {
+	return find(b.nft, addr, b.cfg.Now())
+}
+
+// Find is Lookup without a Book: it makes nothing in the kernel. Where there is no core table, nobody is banned.
+func Find(c *nft.Client, addr netip.Addr) (Ban, bool, error) {
+	found, ok, err := find(c, addr, time.Now())
+	if errors.Is(err, nft.ErrNotExist) {
+		return Ban{}, false, nil
+	}
+	return found, ok, err
+}
+
+// Protected reports, likewise, whether the kernel lets addr pass before it looks for a ban.
+func Protected(c *nft.Client, addr netip.Addr) (bool, error) {
+	for _, s := range [...]set{protected4, protected6} {
+		key, ok := s.key(addr)
+		if !ok {
+			continue
+		}
+		_, ok, err := c.Element(core(), string(s), key)
+		if err != nil && !errors.Is(err, nft.ErrNotExist) {
+			return false, fmt.Errorf("look up %s: %w", addr, err)
+		}
+		return ok && err == nil, nil
+	}
+	return false, nil
+}
+
+func find(c *nft.Client, addr netip.Addr, now time.Time) (Ban, bool, error) {
 	addr = addr.Unmap().WithZone("")
 	if !addr.IsValid() {
 		return Ban{}, false, fmt.Errorf("look up ban: no address given")
@@ -73,14 +103,14 @@ func (b *Book) Lookup(_ context.Context, addr netip.Addr) (Ban, bool, error) {
 		if !ok {
 			continue
 		}
-		e, ok, err := b.nft.Element(core(), string(s), key)
+		e, ok, err := c.Element(core(), string(s), key)
 		if err != nil {
 			return Ban{}, false, fmt.Errorf("look up ban of %s: %w", addr, err)
 		}
 		if !ok {
 			continue
 		}
-		ban := s.ban(e, b.cfg.Now())
+		ban := s.ban(e, now)
 		if !banned || ban.outlasts(found) {
 			found, banned = ban, true
 		}

@@ -85,9 +85,16 @@ func (p Packet) withDefaults() (Packet, error) {
 	return p, nil
 }
 
-// String shows the packet on one line: "tcp 203.0.113.9:40000 -> 198.18.0.1:22 syn, in by eth0".
-func (p Packet) String() string {
-	var b strings.Builder
+// Following is a packet of the same direction in the connection that p began.
+func (p Packet) Following() Packet {
+	if p.Proto == unix.IPPROTO_TCP {
+		p.Flags = packet.ACK
+	}
+	return p
+}
+
+// ends shows from where to where the packet goes.
+func (p Packet) ends() string {
 	ports := p.Proto == unix.IPPROTO_TCP || p.Proto == unix.IPPROTO_UDP || p.Proto == unix.IPPROTO_SCTP
 	end := func(a netip.Addr, port uint16) string {
 		if ports {
@@ -95,7 +102,13 @@ func (p Packet) String() string {
 		}
 		return a.String()
 	}
-	fmt.Fprintf(&b, "%s %s -> %s", packet.ProtoName(p.Proto), end(p.Src, p.Sport), end(p.Dst, p.Dport))
+	return end(p.Src, p.Sport) + " -> " + end(p.Dst, p.Dport)
+}
+
+// String shows the packet on one line: "tcp 203.0.113.9:40000 -> 198.18.0.1:22 syn, in by eth0".
+func (p Packet) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s", packet.ProtoName(p.Proto), p.ends())
 	switch p.Proto {
 	case unix.IPPROTO_TCP:
 		b.WriteString(" " + p.Flags.String())

@@ -58,9 +58,6 @@ type Visit struct {
 	Policy               bool   // it is the chain's policy, not a rule
 }
 
-// established are the flags of a TCP packet in the middle of its connection.
-const established = packet.ACK
-
 // judge makes a result of what was traced.
 func (l *Lab) judge(p Packet, steps []step) *Result {
 	r := &Result{Packet: p, Verdict: Lost}
@@ -248,4 +245,20 @@ func familyName(family uint8) string {
 		return "netdev"
 	}
 	return "inet"
+}
+
+// NAT is how the packet's addresses had changed when it came through, "" if they had not.
+func (r *Result) NAT() string {
+	if r.After == nil {
+		return ""
+	}
+	then := r.Packet
+	then.Src, then.Dst, then.Sport, then.Dport = r.After.Src, r.After.Dst, r.After.Sport, r.After.Dport
+	if !r.After.HasPorts {
+		then.Sport, then.Dport = r.Packet.Sport, r.Packet.Dport
+	}
+	if was, is := r.Packet.ends(), then.ends(); was != is {
+		return is
+	}
+	return ""
 }

@@ -45,6 +45,7 @@ func (l *Lab) list(ctx context.Context) error {
 var (
 	handleText  = regexp.MustCompile(` # handle (\d+)$`)
 	commentText = regexp.MustCompile(` comment "([^"]*)"$`)
+	counterText = regexp.MustCompile(` counter (name "[^"]*" )?`)
 	hookText    = regexp.MustCompile(`^type (\S+) hook (\S+) `)
 )
 
@@ -88,8 +89,7 @@ func (c *chain) add(line string) {
 	if m := commentText.FindStringSubmatch(r.Text); m != nil {
 		r.Name, r.Text = m[1], strings.TrimSuffix(r.Text, m[0])
 	}
-	r.Text = strings.Replace(r.Text+" ", " counter ", " ", 1)
-	r.Text = strings.TrimSpace(r.Text)
+	r.Text = strings.TrimSpace(counterText.ReplaceAllString(" "+r.Text+" ", " "))
 	c.rules = append(c.rules, r)
 }
 

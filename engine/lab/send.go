@@ -78,8 +78,7 @@ func (l *Lab) Connect(ctx context.Context, p Packet) (*Result, error) {
 		first.Answer = answer
 		return first, nil
 	}
-	p.Flags = established
-	if _, err := l.Send(ctx, p); err != nil {
+	if _, err := l.Send(ctx, p.Following()); err != nil {
 		return nil, err
 	}
 	return first, nil

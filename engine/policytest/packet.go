@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -68,6 +69,27 @@ func fields() []field {
 		}},
 		{"count", func(d *draft, v lua.LValue) error { return number(v, 100_000, func(n int) { d.count = n }) }},
 	}
+}
+
+// Packet makes a packet of fields as t.send takes them, such as tcp = 22, written as text.
+func Packet(values map[string]string) (lab.Packet, error) {
+	var d draft
+	d.count = 1
+	for _, f := range fields() {
+		text, ok := values[f.name]
+		if !ok {
+			continue
+		}
+		var v lua.LValue = lua.LString(text)
+		if n, err := strconv.Atoi(text); err == nil {
+			v = lua.LNumber(n)
+		}
+		if err := f.read(&d, v); err != nil {
+			return lab.Packet{}, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	err := d.finish()
+	return d.Packet, err
 }
 
 func fieldNames() []string {
