@@ -2,15 +2,11 @@ package generation
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"moonlatch/engine/nft"
-	"moonlatch/engine/ruleset"
 )
 
 // OnDrift is what follows when somebody else changes our tables.
@@ -180,100 +176,4 @@ func (c *change) contents(i intent, heard nft.Change) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// tablePart is a part of a generation's table.
-type tablePart struct {
-	table nft.Table
-	nft.Part
-}
-
-// parts lists everything that stands in a generation's tables.
-func (h *held) parts(c *nft.Client) ([]tablePart, error) {
-	var out []tablePart
-	for _, t := range h.tables {
-		parts, err := c.Parts(t)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range parts {
-			out = append(out, tablePart{t, p})
-		}
-	}
-	return out, nil
-}
-
-// print is equal as long as nobody but moonlatch changes a generation.
-func (h *held) print(c *nft.Client) (string, error) {
-	parts, err := h.parts(c)
-	return printOf(parts), err
-}
-
-// printOf leaves the gates out, which moonlatch itself puts in and takes away.
-func printOf(parts []tablePart) string {
-	sum := sha256.New()
-	for _, p := range parts {
-		if p.gate() == "" {
-			fmt.Fprintf(sum, "%s %s %q %x\n", p.table, p.Object, p.Name, p.Sum)
-		}
-	}
-	return hex.EncodeToString(sum.Sum(nil))
-}
-
-// gate is the gate that a part belongs to, or "".
-func (p tablePart) gate() string {
-	for name, comment := range gates() {
-		if p.Object == "set" && p.Name == name || p.Object == "rule" && p.Comment == comment {
-			return name
-		}
-	}
-	return ""
-}
-
-// gates are the comments of the gates' rules, by the names of their sets.
-func gates() map[string]string {
-	return map[string]string{ruleset.Lease: ruleset.LeaseComment, ruleset.Yield: ruleset.YieldComment, ruleset.Alive: ruleset.AliveComment}
-}
-
-// gatesBroken tells of a gate whose rule is not in every base chain, before all others.
-func gatesBroken(parts []tablePart) string {
-	type chain struct {
-		nft.Table
-		name string
-	}
-	rules := map[chain][]string{} // the gates at the beginning of each chain
-	behind := map[chain]bool{}
-	for _, p := range parts {
-		at := chain{p.table, p.Name}
-		switch gate := p.gate(); {
-		case p.Object != "rule":
-		case gate == "":
-			behind[at] = true
-		case !behind[at]:
-			rules[at] = append(rules[at], gate)
-		}
-	}
-	for _, set := range parts {
-		if set.Object != "set" || set.gate() == "" {
-			continue
-		}
-		for _, p := range parts {
-			if p.Object == "chain" && p.Base && p.table == set.table && !slices.Contains(rules[chain{p.table, p.Name}], set.Name) {
-				return fmt.Sprintf("the chain %s does not begin with the rule %q", p.Name, gates()[set.Name])
-			}
-		}
-	}
-	return ""
-}
-
-// editedSet is a set of the author's whose elements somebody was heard to change.
-func editedSet(parts []tablePart, events []nft.Event) string {
-	for _, e := range events {
-		for _, p := range parts {
-			if e.Object == "element" && p.Object == "set" && p.Static && e.Table == p.table && e.Name == p.Name {
-				return p.Name
-			}
-		}
-	}
-	return ""
 }
