@@ -175,14 +175,24 @@ func icmpMessage(to netip.Addr, typ, code byte) []byte {
 // probe sends one TCP segment with the given flags to each port, as scanners do.
 func (g guest) probe(t *testing.T, flags byte, ports ...int) {
 	t.Helper()
+	g.probeAt(t, g.ip4, g.server4, flags, ports...)
+}
+
+// probeAt is probe from and to addresses of either family.
+func (g guest) probeAt(t *testing.T, from, to netip.Addr, flags byte, ports ...int) {
+	t.Helper()
+	network := "ip4:tcp"
+	if from.Is6() {
+		network = "ip6:tcp"
+	}
 	must(t, g.Do(func() error {
-		c, err := net.ListenPacket("ip4:tcp", g.ip4.String())
+		c, err := net.ListenPacket(network, from.String())
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		for _, port := range ports {
-			if _, err := c.WriteTo(g.segment(flags, port), &net.IPAddr{IP: g.server4.AsSlice()}); err != nil {
+			if _, err := c.WriteTo(segment(from, to, flags, port), &net.IPAddr{IP: to.AsSlice()}); err != nil {
 				return err
 			}
 		}
@@ -190,8 +200,8 @@ func (g guest) probe(t *testing.T, flags byte, ports ...int) {
 	}))
 }
 
-// segment is a TCP header (RFC 9293) from the guest to the server.
-func (g guest) segment(flags byte, port int) []byte {
+// segment is a TCP header (RFC 9293).
+func segment(from, to netip.Addr, flags byte, port int) []byte {
 	s := make([]byte, 20)
 	binary.BigEndian.PutUint16(s[0:], 40000) // source port
 	binary.BigEndian.PutUint16(s[2:], uint16(port))
@@ -199,7 +209,7 @@ func (g guest) segment(flags byte, port int) []byte {
 	s[12] = 5 << 4                       // header of five words
 	s[13] = flags
 	binary.BigEndian.PutUint16(s[14:], 1024) // window
-	pseudo := slices.Concat(g.ip4.AsSlice(), g.server4.AsSlice(), []byte{0, 6, 0, byte(len(s))})
+	pseudo := slices.Concat(from.AsSlice(), to.AsSlice(), []byte{0, 6, 0, byte(len(s))})
 	binary.BigEndian.PutUint16(s[16:], checksum(slices.Concat(pseudo, s)))
 	return s
 }

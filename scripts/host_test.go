@@ -34,7 +34,10 @@ func serve(t *testing.T, name string, oldnew ...string) *engine.Daemon {
 			t.Fatalf("%s does not hold %q", name, oldnew[i])
 		}
 	}
-	path := filepath.Join(t.TempDir(), name)
+	folder := t.TempDir()
+	must(t, os.CopyFS(folder, scripts.Policies())) // with its modules and lists
+	path := filepath.Join(folder, name)
+	must(t, os.Chmod(path, 0o600))
 	must(t, os.WriteFile(path, []byte(strings.NewReplacer(oldnew...).Replace(string(text))), 0o600))
 	log := slog.New(slog.DiscardHandler)
 	p, req, err := engine.Load(path, log)

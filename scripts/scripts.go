@@ -7,9 +7,10 @@ import (
 	"io/fs"
 )
 
-//go:embed *.lua
+//go:embed *.lua lists
 var policies embed.FS
 
-// Policies returns the folder of the policies, "web.lua" among them. It is
+// Policies returns the folder of the policies, "web.lua" among them, with the
+// modules and lists that they take in. It is
 // read-only and safe for concurrent use.
 func Policies() fs.FS { return policies }
