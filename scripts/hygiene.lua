@@ -17,10 +17,9 @@ hygiene { "own", iif = "lo", fw.accept }
 -- Sources that cannot be: this host's own loopback, and groups.
 hygiene { "martian", src = { "127.0.0.0/8", "::1", "224.0.0.0/4", "255.255.255.255", "ff00::/8" }, drop }
 
--- Sources that would not be answered through the interface that they came in by.
--- Take this rule out where replies leave another way than requests come: that is
--- so with several uplinks.
-hygiene { "spoofed", fib = "saddr . iif oif missing", drop }
+-- Sources that no route leads back to. With one uplink only, "saddr . iif oif missing"
+-- is stricter: it also drops what came in by another interface than replies leave by.
+hygiene { "unroutable", fib = "saddr oif missing", drop }
 
 -- "a,b/c,d" means: of the flags behind the slash, exactly those before it.
 hygiene { "null",    flags = "none",                        drop }

@@ -81,7 +81,7 @@ func TestHygiene(t *testing.T) {
 	for _, source := range []string{"127.0.0.9", "224.0.0.9", "198.18.0.9"} {
 		g.forge(t, source)
 	}
-	want := map[string]uint64{"null": 2, "xmas": 2, "syn fin": 2, "syn rst": 2, "fin": 2, "port 0": 2, "invalid": 2, "martian": 2, "spoofed": 1, "tiny mss": 0}
+	want := map[string]uint64{"null": 2, "xmas": 2, "syn fin": 2, "syn rst": 2, "fin": 2, "port 0": 2, "invalid": 2, "martian": 2, "unroutable": 1, "tiny mss": 0}
 	for rule, n := range want {
 		if got := packets(d, rule); got != n {
 			t.Errorf("the rule %q took %d packets, want %d", rule, got, n)

@@ -11,6 +11,5 @@ import (
 var policies embed.FS
 
 // Policies returns the folder of the policies, "web.lua" among them, with the
-// modules and lists that they take in. It is
-// read-only and safe for concurrent use.
+// modules and lists that they take in. It is read-only and safe for concurrent use.
 func Policies() fs.FS { return policies }
