@@ -62,7 +62,7 @@ func parseRules(listing string) *rules {
 		case len(words) == 0:
 		case strings.HasPrefix(line, "table ") && len(words) > 2:
 			table = words[1] + " " + words[2]
-		case strings.HasPrefix(line, "\tchain "):
+		case strings.HasPrefix(line, "\tchain ") && len(words) > 1:
 			in = &chain{table: table, name: words[1]}
 			r.chains[chainKey(table, in.name)] = in
 		case line == "\t}" || !strings.HasPrefix(line, "\t\t"):
