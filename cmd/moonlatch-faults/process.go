@@ -11,11 +11,12 @@ import (
 // process is a process of a host: a daemon, a command, or an nft of theirs.
 type process struct {
 	pid    int
-	name   string
+	name   string // of its program, as far as the kernel keeps it
+	ours   bool   // it is a moonlatch
 	daemon bool
 }
 
-func (p process) command() bool { return p.name == "moonlatch" && !p.daemon }
+func (p process) command() bool { return p.ours && !p.daemon }
 
 // processes lists the host's processes by the marker in their environment. One
 // that has not executed its program yet, and shares the memory of this one, has none:
@@ -25,7 +26,7 @@ func (p *program) processes() []process {
 	if err != nil {
 		return nil
 	}
-	mark := []byte(marker + p.name)
+	mark, own := []byte(marker+p.name), filepath.Base(p.path)
 	var out []process
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
@@ -39,10 +40,11 @@ func (p *program) processes() []process {
 		}
 		name, _ := os.ReadFile(filepath.Join(folder, "comm"))
 		args, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
-		out = append(out, process{
-			pid: pid, name: strings.TrimSpace(string(name)),
-			daemon: strings.TrimSpace(string(name)) == "moonlatch" && bytes.Contains(args, []byte("\x00run\x00")),
-		})
+		q := process{pid: pid, name: strings.TrimSpace(string(name))}
+		const kept = 15 // linux/sched.h: TASK_COMM_LEN, less its zero
+		q.ours = q.name == own[:min(len(own), kept)]
+		q.daemon = q.ours && bytes.Contains(args, []byte("\x00run\x00"))
+		out = append(out, q)
 	}
 	return out
 }
