@@ -293,13 +293,14 @@ func (f *Firewall) Reset(ctx context.Context) (control.ResetResult, error) {
 		return out, explain(err)
 	}
 	out.Generations = numbers
+	// First the bans: what fails after that, a daemon must not bring them back.
+	if out.Bans, err = f.bans.UnbanAll(ctx); err != nil {
+		return out, explain(err)
+	}
 	for _, owner := range []string{ban.Kernel, protectHost, protectPolicy, protectSession} {
 		if err := f.bans.Protect(ctx, owner, nil); err != nil {
 			return out, explain(err)
 		}
-	}
-	if out.Bans, err = f.bans.UnbanAll(ctx); err != nil {
-		return out, explain(err)
 	}
 	s, err := f.generations.State()
 	if err != nil {

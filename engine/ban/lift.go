@@ -2,6 +2,7 @@ package ban
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -122,6 +123,9 @@ func (b *Book) size() (int, error) {
 	n := 0
 	for _, s := range bannedSets() {
 		info, err := b.nft.SetInfo(core(), string(s))
+		if errors.Is(err, nft.ErrNotExist) {
+			continue // somebody took it away, with all that it held
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -85,3 +85,18 @@ func TestMendAgain(t *testing.T) {
 		t.Errorf("mended a whole table: %t, %v", again, err)
 	}
 }
+
+// TestUnbanAllOfADestroyedTable: what was lifted after somebody destroyed the table does not come back with it.
+func TestUnbanAllOfADestroyedTable(t *testing.T) {
+	b := open(t, Config{})
+	mustBan(t, b, manual("192.0.2.1", time.Hour))
+	mustBan(t, b, manual("192.0.2.128/25", time.Hour))
+	command(t, "flush", "ruleset")
+	if n, err := b.UnbanAll(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d bans were lifted, %v", n, err)
+	}
+	if _, err := b.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantBans(t, b)
+}
