@@ -24,6 +24,7 @@ const (
 	endRollback = "rollback"
 	endExpire   = "expire"
 	endReset    = "reset"
+	endExtend   = "extend"  // the trial, which expires later
 	endReplace  = "replace" // by another trial, which expires
 )
 
@@ -131,9 +132,9 @@ func newStep(r *rand.Rand, daemon bool) step {
 	s.trial = time.Duration(r.IntN(2)+1) * time.Second
 	switch s.policy {
 	case good, big:
-		s.end = weighed(r, []weight{{endConfirm, 60}, {endRollback, 10}, {endExpire, 15}, {endReset, 3}, {endReplace, 12}})
+		s.end = weighed(r, []weight{{endConfirm, 60}, {endRollback, 10}, {endExpire, 12}, {endExtend, 5}, {endReset, 3}, {endReplace, 12}})
 	default:
-		s.end = weighed(r, []weight{{endRollback, 15}, {endExpire, 65}, {endReset, 3}, {endReplace, 17}})
+		s.end = weighed(r, []weight{{endRollback, 15}, {endExpire, 55}, {endExtend, 10}, {endReset, 3}, {endReplace, 17}})
 	}
 	if r.IntN(6) == 0 {
 		s.clock = time.Duration(r.IntN(1e6)) * time.Second

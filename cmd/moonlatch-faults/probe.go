@@ -19,9 +19,9 @@ const (
 	window     = 8                     // how many of the last bursts tell what is in force now
 	answerTime = 40 * time.Millisecond // how old they are at least
 
-	// softTime is how long a packet may be under way inside the kernel, which takes
-	// microseconds on an idle machine.
-	softTime = 400 * time.Millisecond
+	// softTime is how long a packet may be under way inside the kernel. It takes microseconds on an
+	// idle machine; on a busy one, the kernel's own threads wait for their turn.
+	softTime = time.Second
 )
 
 // A pump sends bursts from the client's addresses to every port of the server, at a steady
@@ -102,7 +102,7 @@ func (p *pump) run(ctx context.Context) {
 	end := time.Time{}
 	for end.IsZero() || time.Now().Before(end) {
 		if ctx.Err() != nil && end.IsZero() {
-			end = time.Now().Add(3 * softTime)
+			end = time.Now().Add(2*softTime + 10*beat)
 		}
 		if now := time.Now(); end.IsZero() && !now.Before(next) {
 			for _, q := range p.probers {

@@ -12,6 +12,9 @@ type outcome struct {
 	deadline time.Time
 }
 
+// extension is by how much a trial is extended.
+const extension = time.Second
+
 // trial applies a policy and ends its trial in some way. From its deadline on, only what
 // was or is confirmed may be in force, whatever has died, hangs or is full.
 func (l *life) trial(ctx context.Context, s step) {
@@ -30,6 +33,7 @@ func (l *life) trial(ctx context.Context, s step) {
 	}
 	last := applied
 	resolved := false
+	extra := time.Duration(0)
 	switch s.end {
 	case endConfirm:
 		resolved = l.confirmStep(ctx, s, &o)
@@ -42,13 +46,16 @@ func (l *life) trial(ctx context.Context, s step) {
 		} else {
 			l.maybeReset(&o)
 		}
+	case endExtend:
+		extra = extension // at most
+		l.do(ctx, s, phaseSecond, "extend", extension.String())
 	case endReplace:
 		last = l.do(ctx, s, phaseSecond, "apply", good.file(s.next), "--confirm", s.trial.String())
 	}
-	o.deadline = last.ended.Add(s.trial)
+	o.deadline = last.ended.Add(s.trial + extra)
 	if !applied.ok() || !last.ok() {
 		l.quiet(ctx)
-		o.deadline = time.Now().Add(s.trial) // somebody may have gone on with it until now
+		o.deadline = time.Now().Add(s.trial + extra) // somebody may have gone on with it until now
 	}
 	if resolved {
 		o.deadline = time.Now().Add(-bound)
