@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"moonlatch/engine/control"
+)
+
+// initOptions are the flags of init.
+type initOptions struct {
+	sshPort uint16
+	admins  []string
+	public  []string
+	force   bool
+	yes     bool
+}
+
+func (a *app) initCommand() *cobra.Command {
+	var o initOptions
+	c := &cobra.Command{
+		Use:   "init [FILE]",
+		Short: "Write a first policy that fits this machine",
+		Long: `Init looks at the interfaces and at the ports that programs listen on, asks three
+questions, and writes a commented policy, moonlatch.lua unless FILE says otherwise.
+It changes no rule: check the policy, then apply it.
+
+Flags answer the questions beforehand. Without a terminal, or with --yes, nothing is
+asked: what is not said then is the port that sshd has and the address that you come
+from, and every port that is open now stays open.`,
+		Example: `  moonlatch init
+  moonlatch init --ssh-port 22 --admin 192.0.2.7 --public tcp:80,tcp:443 --yes web.lua`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			file := "moonlatch.lua"
+			if len(args) > 0 {
+				file = args[0]
+			}
+			return a.init(c, file, o)
+		},
+	}
+	flags := c.Flags()
+	flags.Uint16Var(&o.sshPort, "ssh-port", 0, "the `port` that sshd listens on (default: that of your session, or 22)")
+	flags.StringSliceVar(&o.admins, "admin", nil, "an `address` or prefix that is never banned; may be given more than once")
+	flags.StringSliceVar(&o.public, "public", nil, "`ports` that stay open, as tcp:443 (default: all that are open now); none for none")
+	flags.BoolVar(&o.force, "force", false, "overwrite the file")
+	flags.BoolVar(&o.yes, "yes", false, "ask nothing")
+	return c
+}
+
+// initialized is what init reports.
+type initialized struct {
+	APIVersion string   `json:"apiVersion"`
+	File       string   `json:"file"`
+	SSHPort    uint16   `json:"sshPort"`
+	Admins     []string `json:"admins"`
+	Public     []string `json:"public"`
+}
+
+func (a *app) init(c *cobra.Command, file string, o initOptions) error {
+	if _, err := os.Lstat(file); err == nil && !o.force {
+		return fmt.Errorf("%s is there already: choose another name, or overwrite it with --force", file)
+	}
+	found, err := listeners()
+	if err != nil {
+		return fmt.Errorf("see what listens on this machine: %w", err)
+	}
+	answers, err := a.answers(c, found, o)
+	if err != nil {
+		return usageError{err, c.CommandPath()}
+	}
+	if err := writeNew(file, answers.policy(), o.force); err != nil {
+		return err
+	}
+	r := initialized{control.Version, file, answers.sshPort, texts(answers.admins), texts(answers.public)}
+	return a.print(r, func(w *writer) {
+		w.linef("%s is written: ssh on port %d, %s, %s never banned", file, r.SSHPort, count(len(r.Public), "public port"), count(len(r.Admins), "address"))
+		if len(r.Admins) == 0 {
+			w.linef("nobody is protected by name: add your address with --admin, or in the file")
+		}
+		w.linef("next:  moonlatch check %s, then  moonlatch apply %s", file, file)
+	})
+}
+
+// writeNew writes a file whole, and over another one only where that is wanted.
+func writeNew(file, text string, force bool) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".moonlatch-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	if force {
+		return os.Rename(tmp.Name(), file)
+	}
+	if err := os.Link(tmp.Name(), file); errors.Is(err, fs.ErrExist) { // since it was looked for
+		return fmt.Errorf("%s is there already: choose another name, or overwrite it with --force", file)
+	} else if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}
+
+// initAnswers are what the policy is made of.
+type initAnswers struct {
+	sshPort uint16
+	admins  []netip.Prefix
+	public  []listener
+}
+
+// answers takes what the flags say, and asks for the rest.
+func (a *app) answers(c *cobra.Command, found []listener, o initOptions) (initAnswers, error) {
+	in := c.InOrStdin()
+	ask := func(question, preset string) string { return preset }
+	if f, ok := in.(*os.File); ok && !o.yes && term.IsTerminal(int(f.Fd())) {
+		lines := bufio.NewScanner(f)
+		ask = func(question, preset string) string {
+			fmt.Fprintf(a.err, "%s [%s]: ", question, preset)
+			if lines.Scan() && strings.TrimSpace(lines.Text()) != "" {
+				return strings.TrimSpace(lines.Text())
+			}
+			return preset
+		}
+	}
+	session, _ := ownSession()
+	port := strconv.Itoa(int(o.sshPort))
+	if !c.Flags().Changed("ssh-port") {
+		port = ask("Which port does sshd listen on?", strconv.Itoa(int(sshPort(session, found))))
+	}
+	admins := strings.Join(o.admins, ",")
+	if !c.Flags().Changed("admin") {
+		admins = ask("Which addresses must never be banned?", session.client)
+	}
+	var out initAnswers
+	var err error
+	if out.sshPort, err = parsePort(port); err != nil {
+		return out, fmt.Errorf("the port of ssh: %w", err)
+	}
+	if out.admins, err = parseAdmins(admins); err != nil {
+		return out, err
+	}
+	found = slices.DeleteFunc(found, func(l listener) bool { return l.proto == "tcp" && l.port == out.sshPort })
+	public := strings.Join(o.public, ",")
+	if !c.Flags().Changed("public") {
+		public = ask("Which of the ports that are open now stay public?", strings.Join(texts(found), ","))
+	}
+	out.public, err = parsePublic(public, found)
+	return out, err
+}
+
+// sshPort is the port of the session, or where sshd listens, or the usual one.
+func sshPort(session sshSession, found []listener) uint16 {
+	if session.port != 0 {
+		return session.port
+	}
+	for _, l := range found {
+		if l.proto == "tcp" && l.process == "sshd" {
+			return l.port
+		}
+	}
+	return 22
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is no port: a number from 1 to 65535 is expected", s)
+	}
+	return uint16(n), nil
+}
+
+// parseAdmins reads a list of addresses and prefixes.
+func parseAdmins(s string) (out []netip.Prefix, err error) {
+	for _, word := range words(s) {
+		addr, err := netip.ParseAddr(word)
+		p := netip.PrefixFrom(addr, addr.BitLen())
+		if err != nil {
+			p, err = netip.ParsePrefix(word)
+		}
+		if err != nil || p.Addr().Zone() != "" || p.Bits() == 0 {
+			return nil, fmt.Errorf("%q is no address of an administrator: 192.0.2.7 is expected, or a prefix such as 2001:db8::/48", word)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// parsePublic reads a list of ports such as tcp:443, and names the programs of
+// those that are open.
+func parsePublic(s string, found []listener) (out []listener, err error) {
+	if s == "none" {
+		return nil, nil
+	}
+	for _, word := range words(s) {
+		proto, number, ok := strings.Cut(word, ":")
+		if !ok || proto != "tcp" && proto != "udp" {
+			return nil, fmt.Errorf("%q is no public port: tcp:443 is expected, or udp:443", word)
+		}
+		port, err := parsePort(number)
+		if err != nil {
+			return nil, err
+		}
+		l := listener{proto: proto, port: port}
+		if i := slices.IndexFunc(found, l.same); i >= 0 {
+			l = found[i]
+		}
+		if !slices.ContainsFunc(out, l.same) {
+			out = append(out, l)
+		}
+	}
+	return out, nil
+}
+
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// texts are the things' own words for themselves.
+func texts[T fmt.Stringer](things []T) []string {
+	out := []string{}
+	for _, t := range things {
+		out = append(out, t.String())
+	}
+	return out
+}

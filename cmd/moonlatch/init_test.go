@@ -1,0 +1,98 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestInit goes from nothing to a confirmed policy, and sees what is then open.
+func TestInit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.listen("[::]:8080")
+	w.listen("127.0.0.1:5432")
+	file := filepath.Join(w.dir, "first.lua")
+	cmd := w.command("init", "--public", "tcp:443", file)
+	cmd.Env = append(cmd.Env, "SSH_CONNECTION="+client4+" 50000 "+serverForClient+" 22")
+	must(t, w.server.Start(cmd))
+	must(t, cmd.Wait())
+	w.ok("check", "--strict", file)
+	w.start()
+	w.ok("apply", file)
+	w.ok("confirm")
+	for addr, open := range map[string]bool{
+		net.JoinHostPort(serverForAttacker, "443"): true, net.JoinHostPort(serverForAttacker6, "443"): true,
+		net.JoinHostPort(serverForAttacker, "22"): true, net.JoinHostPort(serverForAttacker6, "22"): true,
+		net.JoinHostPort(serverForAttacker, "8080"): false, net.JoinHostPort(serverForAttacker6, "8080"): false,
+	} {
+		patience := soon
+		if open {
+			patience = generous
+		}
+		if got := reachesWithin(w.attacker, addr, patience); got != open {
+			t.Errorf("%s is open: %v, want %v", addr, got, open)
+		}
+	}
+	if _, _, code := w.run("ban", client4); code == 0 {
+		t.Error("the administrator can be banned")
+	}
+	w.ok("ban", attacker4)
+}
+
+func TestInitFindsWhatListens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.listen("127.0.0.1:5432")
+	w.listen("[::1]:5433")
+	file := filepath.Join(w.dir, "moonlatch.lua")
+	w.ok("init", "--admin", "192.0.2.7,2001:db8::/48", file) // there is no terminal: it asks nothing
+	text, err := os.ReadFile(file)
+	must(t, err)
+	for _, want := range []string{`tcp = 443, accept }   -- `, `"ssh admins", tcp = 22,`, `{ "192.0.2.7/32", "2001:db8::/48" }`, "--   att0"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the policy does not hold %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "543") {
+		t.Errorf("a port that only this host reaches is listed:\n%s", text)
+	}
+	w.ok("check", "--strict", file)
+}
+
+func TestInitRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	file := filepath.Join(w.dir, "moonlatch.lua")
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--admin", "192.0.2.300"}, exitUsage, `"192.0.2.300" is no address of an administrator`},
+		{[]string{"--admin", "0.0.0.0/0"}, exitUsage, `"0.0.0.0/0" is no address of an administrator`},
+		{[]string{"--ssh-port", "0"}, exitUsage, `"0" is no port`},
+		{[]string{"--ssh-port", "70000"}, exitUsage, "70000"},
+		{[]string{"--public", "443"}, exitUsage, "tcp:443 is expected"},
+		{[]string{"--public", "tcp:65536"}, exitUsage, `"65536" is no port`},
+	} {
+		_, errs, code := w.run(append([]string{"init", file}, tt.args...)...)
+		if code != tt.code || !strings.Contains(errs, tt.says) {
+			t.Errorf("%q: exit code %d: %s", tt.args, code, errs)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Fatalf("%q: a policy was written", tt.args)
+		}
+	}
+	w.policy("moonlatch.lua", "mine")
+	if _, errs, code := w.run("init", file); code != exitFailure || !strings.Contains(errs, "--force") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if text, _ := os.ReadFile(file); string(text) != "mine" {
+		t.Errorf("it was overwritten: %s", text)
+	}
+	w.ok("init", "--force", file)
+	w.ok("check", "--strict", file)
+}
