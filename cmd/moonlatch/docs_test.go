@@ -35,7 +35,7 @@ func fences(t *testing.T, path string) []fence {
 // TestDocumentedPolicies checks every whole policy that the documents show.
 func TestDocumentedPolicies(t *testing.T) {
 	w := &world{t: t, server: netnstest.New(t), dir: t.TempDir()}
-	for _, doc := range []string{"../../README.md", "../../docs/policy.md"} {
+	for _, doc := range []string{"../../README.md", "../../docs/policy.md", "../../docs/cookbook.md", "../../docs/migration.md"} {
 		n := 0
 		for _, f := range fences(t, doc) {
 			if f.info != "lua" {
