@@ -125,7 +125,7 @@ func (s *soak) run(ctx context.Context, lasts time.Duration) error {
 // packets floods, now more and now less, so that the kernel's batches grow and shrink.
 func (s *soak) packets(ctx context.Context) error {
 	for i := 0; ctx.Err() == nil; i++ {
-		s.flood.rate = []float64{500, 30_000, 3000, 100_000}[i%4]
+		s.flood.rate = []float64{2000, 30_000, 3000, 100_000}[i%4]
 		spell, stop := context.WithTimeout(ctx, 3*time.Second)
 		err := s.flood.run(spell)
 		stop()
