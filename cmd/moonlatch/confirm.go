@@ -70,7 +70,7 @@ func (w *writer) confirmation(c confirmation) {
 	case c.Confirmed != nil:
 		w.confirmed(*c.Confirmed)
 	case c.Guard != nil:
-		w.session(c.Guard.Session)
+		w.session(c.Guard.Session, "guard", "moonlatch reset --all")
 	}
 }
 
@@ -94,19 +94,19 @@ func confirmRequest() control.ConfirmRequest {
 
 func (w *writer) confirmed(c control.Confirmed) {
 	w.linef("generation %d (%s) is confirmed: it stays, also over a reboot where Moonlatch starts at boot", c.Number, c.Policy)
-	w.session(c.Session)
+	w.session(c.Session, "apply", "moonlatch reset")
 }
 
-// session says what the session of a confirm shows.
-func (w *writer) session(c control.Session) {
+// session says what the session of a confirm shows of a change, and how to undo that.
+func (w *writer) session(c control.Session, change, undo string) {
 	switch c.Session {
 	case control.SessionNew:
-		w.linef("this session is younger than the apply (since %s): new connections get in", c.Since.Local().Format(time.TimeOnly))
+		w.linef("this session is younger than the %s (since %s): new connections get in", change, c.Since.Local().Format(time.TimeOnly))
 	case control.SessionOld:
-		w.linef("warning: this session was there before the apply (since %s), and replies to it pass: it does not show that new connections get in", c.Since.Local().Format(time.TimeOnly))
-		w.linef("open one now; if you cannot, undo this from here:  moonlatch reset")
+		w.linef("warning: this session was there before the %s (since %s), and replies to it pass: it does not show that new connections get in", change, c.Since.Local().Format(time.TimeOnly))
+		w.linef("open one now; if you cannot, undo this from here:  %s", undo)
 		w.linef("next time confirm from a new connection:  moonlatch confirm --new-session")
 	default:
-		w.linef("note: nothing tells whether this session is younger than the apply: %s", c.Why)
+		w.linef("note: nothing tells whether this session is younger than the %s: %s", change, c.Why)
 	}
 }
