@@ -6,6 +6,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -83,6 +84,9 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	}
 	return f, nil
 }
+
+// Close frees what the Firewall holds. Rules and bans stay in force.
+func (f *Firewall) Close() error { return errors.Join(f.bans.Close(), f.nft.Close()) }
 
 // booked logs a ban that is in force.
 func (f *Firewall) booked(b ban.Ban) {

@@ -116,6 +116,10 @@ func (a *app) service(ctx context.Context) (control.Service, error) {
 	if err := a.tend(ctx); err != nil {
 		fmt.Fprintln(a.err, "moonlatch:", err) // no reason to refuse what would open the firewall, say
 	}
+	return a.firewall(ctx)
+}
+
+func (a *app) firewall(ctx context.Context) (control.Service, error) {
 	client, err := control.Dial(a.socket)
 	if errors.Is(err, control.ErrNoDaemon) {
 		return engine.Open(ctx, engine.Config{State: a.state, Log: a.quietLog()})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -163,16 +164,19 @@ func (a *app) putRuleset(ctx context.Context, t *foreign.Tools, s *foreign.Snaps
 // resetPatience is how long a daemon may take to reset: one that hangs is done without.
 const resetPatience = 5 * time.Second
 
-// resetOurs lets a daemon know of the reset, where one runs, so that it does not
-// put back what it finds gone. All of it goes with the other rules in any case.
+// resetOurs makes it known that ours are to be gone, so that no daemon, now or
+// later, puts them back. If that fails they go with all other rules, all the same.
 func (a *app) resetOurs(ctx context.Context) {
-	client, err := control.Dial(a.socket)
+	ctx, cancel := context.WithTimeout(ctx, resetPatience)
+	defer cancel()
+	s, err := a.firewall(ctx)
 	if err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, resetPatience)
-	defer cancel()
-	client.Reset(ctx)
+	s.Reset(ctx)
+	if c, ok := s.(io.Closer); ok { // a watchdog runs for weeks
+		c.Close()
+	}
 }
 
 func (a *app) safetynetOffCommand() *cobra.Command {

@@ -39,6 +39,12 @@ func Dial(path string) (*Client, error) {
 	return &Client{http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
 }
 
+// Close frees what the Client holds.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
 // Status implements Service.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.call(ctx, "GET", "status", nil, &s)
