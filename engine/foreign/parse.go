@@ -118,6 +118,10 @@ func load(ctx context.Context, text string) (*Snapshot, error) {
 	switch kind {
 	case syntaxNFT:
 		err = t.nft.Run(ctx, []byte(text))
+		if err != nil && strings.Contains(err.Error(), "Interface does not exist") {
+			// nft's own listing of interfaces misses some where one has just come up.
+			err = t.nft.Run(ctx, []byte(text))
+		}
 	case syntaxIPTables:
 		if err = loadIPTables(ctx, "iptables", text); err != nil && loadIPTables(ctx, "ip6tables", text) == nil {
 			err = nil
