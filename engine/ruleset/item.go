@@ -112,8 +112,10 @@ func (t Text) families() (v4, v6 bool) {
 // references lists the set names that text mentions, as the author wrote them.
 func (t Text) references() []string {
 	var names []string
-	for _, w := range words(string(t)) {
-		if name, ok := strings.CutPrefix(w, "@"); ok {
+	parts := words(string(t))
+	for i, w := range parts {
+		name, ok := strings.CutPrefix(w, "@")
+		if payload := i+1 < len(parts) && parts[i+1] == ","; ok && !payload { // "@th,16,16" are bits of a header
 			names = append(names, name)
 		}
 	}
