@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,11 +46,10 @@ func play(t *testing.T, args ...string) (report, error) {
 	return r, err
 }
 
-// TestPromises is a short cut of make faults: lives that are always the same, and some that
-// never were before.
+// TestPromises is a short cut of make faults: lives that are always the same.
 func TestPromises(t *testing.T) {
 	moonlatch := build(t)
-	for _, seed := range []uint64{1, rand.Uint64N(1e9) + 2} {
+	for _, seed := range []uint64{1, 2} { // make faults draws its own
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r, err := play(t, "--moonlatch", moonlatch, fmt.Sprint("--seed=", seed), "--faults=25", "--steps=3", "--parallel=8")
