@@ -32,10 +32,7 @@ func (w *Watch) open() (*os.Root, Order, error) {
 	}
 	b, err := root.ReadFile("order.json")
 	if err == nil {
-		err = json.Unmarshal(b, &o)
-	}
-	if err == nil && o.Time <= 0 {
-		err = errors.New("it has no time")
+		o, err = parseOrder(b)
 	}
 	if err == nil {
 		return root, o, nil
@@ -43,7 +40,7 @@ func (w *Watch) open() (*os.Root, Order, error) {
 	if root.Close(); errors.Is(err, fs.ErrNotExist) {
 		return nil, o, ErrNone // it was cleared away just now
 	}
-	return nil, o, fmt.Errorf("%s: %w", w.path(pending), err)
+	return nil, o, fmt.Errorf("%s is damaged (%w): if no watchdog runs and the rules are as you want them, remove it", w.path(pending), err)
 }
 
 // Last returns the result of the order before, or of the last thing that a

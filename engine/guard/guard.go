@@ -4,6 +4,7 @@
 package guard
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -54,6 +55,25 @@ func (o Order) Left() (time.Duration, error) {
 		return 0, fmt.Errorf("%q was armed before the last reboot", o.What)
 	}
 	return left, nil
+}
+
+// longest bounds an order's time, far above what anybody wants and far below
+// what a time.Duration holds.
+const longest = 1000 * 24 * time.Hour
+
+// parseOrder reads an order as it is on disk.
+func parseOrder(b []byte) (Order, error) {
+	var o Order
+	if err := json.Unmarshal(b, &o); err != nil {
+		return Order{}, err
+	}
+	if o.Time <= 0 || o.Time > longest {
+		return Order{}, fmt.Errorf("%d is no time for an order", o.Time)
+	}
+	if o.Start.Boot == "" || o.Start.Since < 0 || o.Start.Since > 100*longest {
+		return Order{}, fmt.Errorf("it begins at no instant: %v", o.Start)
+	}
+	return o, nil
 }
 
 // Outcome is how an order ended, or what it last did.
