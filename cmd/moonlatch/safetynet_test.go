@@ -123,7 +123,7 @@ func TestSafetynetIsRefused(t *testing.T) {
 func TestSafetynetSurvivesAReboot(t *testing.T) {
 	w := guardedWorld(t)
 	w.ok("safetynet", "--every", "10s")
-	w.signal(syscall.SIGKILL, w.watchdogs()...)
+	w.killWatchdogs()
 	w.otherBoot("safetynet")
 	w.run("restore") // exits with 1: there is no generation
 	if pids := w.watchdogs(); len(pids) != 2 {
