@@ -31,6 +31,22 @@ func TestGuardedCommandThatHangs(t *testing.T) {
 	}
 }
 
+// TestGuardInterrupted types ^C at a command that hangs: what it did is undone at once.
+func TestGuardInterrupted(t *testing.T) {
+	w := guardedWorld(t)
+	before := w.listing()
+	cmd, out := w.guardCommand("--for", "1h", "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	must(t, w.server.Start(cmd))
+	w.until("the command runs", func() bool { return w.pid("pid") != 0 })
+	must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 128+2 || !strings.Contains(out.String(), "the rules of before are back") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	w.asBefore(before)
+}
+
 // TestIptablesApplyHangUpDeletesTheBackup: the terminal of a real session goes
 // away under the command, as that of a locked out ssh session does.
 func TestIptablesApplyHangUpDeletesTheBackup(t *testing.T) {

@@ -195,11 +195,11 @@ func (a *app) safetynetOffCommand() *cobra.Command {
 			if err != nil {
 				return guardError(fmt.Errorf("switch the safety net off: %w", err))
 			}
-			r, err := await(c.Context(), w, o)
-			if err != nil {
+			if _, err := await(c.Context(), w, o); err != nil {
 				return fmt.Errorf("the safety net is off, but its watchdog has not said so: %w", err)
 			}
-			return a.print(describeResult(r), func(w *writer) { w.linef("the safety net is off: what filters now stays") })
+			doc := safetynetDocument{control.Version, a.watchStatus(safetynetWatch)}
+			return a.print(doc, func(w *writer) { w.linef("the safety net is off: what filters now stays") })
 		},
 	}
 }
