@@ -37,7 +37,7 @@ const (
 func faultWeights() []weight {
 	return []weight{
 		{faultKillAll, 12}, {faultKillCommand, 12}, {faultKillDaemon, 12}, {faultAtCall, 14},
-		{faultStopAll, 8}, {faultStopDaemon, 6}, {faultFlush, 5}, {faultFull, 7}, {faultReadOnly, 5},
+		{faultStopAll, 8}, {faultStopDaemon, 6}, {faultFlush, 9}, {faultFull, 7}, {faultReadOnly, 5},
 		{faultNFT + nftFails, 3}, {faultNFT + nftHangs, 3}, {faultNFT + nftSlow, 3}, {faultNFT + nftDies, 3},
 		{faultNFT + nftStays, 3}, {faultNFT + nftKilled, 9}, {faultNFT + nftStopped, 5},
 	}
@@ -104,15 +104,30 @@ func (h *host) goOn() { h.signal(syscall.SIGCONT, func(process) bool { return tr
 
 // flush does what somebody else may do at any time.
 func (h *host) flush() error {
-	nft, err := lookPath("nft")
+	_, err := h.nft("flush", "ruleset")
+	return err
+}
+
+// onTrial asks the kernel whether a generation has a lease.
+func (h *host) onTrial() bool {
+	out, err := h.nft("list", "sets")
+	return err == nil && strings.Contains(out, "set lease {")
+}
+
+// nft runs the machine's own nft on the host.
+func (h *host) nft(arg ...string) (string, error) {
+	path, err := lookPath("nft")
 	if err != nil {
-		return err
+		return "", err
 	}
-	cmd := exec.Command(nft, "flush", "ruleset")
+	var out strings.Builder
+	cmd := exec.Command(path, arg...)
+	cmd.Stdout = &out
 	if err := h.server.Start(cmd); err != nil {
-		return err
+		return "", err
 	}
-	return cmd.Wait()
+	err = cmd.Wait()
+	return out.String(), err
 }
 
 func (h *host) disk() string   { return filepath.Join(h.folder, "state") }

@@ -65,6 +65,9 @@ func (r *run) liveOut(ctx context.Context, number uint64) *life {
 			break
 		}
 		l.at = i + 1
+		if l.kernel.has(s.variant) {
+			s.variant = s.variant%variants + 1 // one that can be told from what is in force
+		}
 		l.note("%s", s)
 		l.play(ctx, s)
 		r.stepDone()
@@ -205,8 +208,11 @@ func (l *life) hit(f fault) {
 // doGated runs a command and kills it as it makes a certain system call, every other time
 // with all its children.
 func (l *life) doGated(ctx context.Context, f fault, arg ...string) result {
-	n := 0
-	return l.prog.runGated(ctx, patience, append(storeCalls(), kernelCalls()...), func(c call) {
+	n, calls := 0, storeCalls()
+	if f.kernel {
+		calls = kernelCalls()
+	}
+	return l.prog.runGated(ctx, patience, calls, func(c call) {
 		if n++; n != f.call {
 			return
 		}

@@ -56,6 +56,7 @@ type fault struct {
 	instant time.Duration // in the life of an nft, when it is killed or stopped
 	slack   int           // of a full disk: how many bytes are still free
 	call    int           // of a kill at a system call: the how manieth
+	kernel  bool          // of those that tell the kernel something, not of those that change the store
 }
 
 // The phases of a step.
@@ -75,7 +76,10 @@ func (f fault) String() string {
 	case faultFull:
 		s += fmt.Sprintf(", %d bytes left", f.slack)
 	case faultAtCall:
-		s = fmt.Sprintf("%s %d of phase %d", f.kind, f.call, f.phase+1)
+		s = fmt.Sprintf("%s %d of phase %d, to the store", f.kind, f.call, f.phase+1)
+		if f.kernel {
+			s = fmt.Sprintf("%s %d of phase %d, to the kernel", f.kind, f.call, f.phase+1)
+		}
 	}
 	return s
 }
@@ -119,7 +123,7 @@ func newLife(seed, number uint64, n int) []step {
 func newStep(r *rand.Rand, daemon bool) step {
 	s := step{
 		daemon:  daemon,
-		op:      weighed(r, []weight{{opTrial, 70}, {opBan, 9}, {opUnban, 4}, {opReset, 4}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}),
+		op:      weighed(r, []weight{{opTrial, 66}, {opBan, 13}, {opUnban, 4}, {opReset, 4}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}),
 		variant: variant1 + state(r.IntN(variants)),
 		next:    variant1 + state(r.IntN(variants)),
 		member:  r.IntN(len(poolAddrs())),
@@ -151,7 +155,7 @@ func newStep(r *rand.Rand, daemon bool) step {
 }
 
 func newFault(r *rand.Rand, s step) fault {
-	f := fault{kind: weighed(r, faultWeights()), slack: r.IntN(4) * 4096, call: 1 + r.IntN(24), instant: time.Duration(r.IntN(12)) * time.Millisecond}
+	f := fault{kind: weighed(r, faultWeights()), slack: r.IntN(4) * 4096, instant: time.Duration(r.IntN(12)) * time.Millisecond}
 	phases := 1
 	if s.op == opTrial {
 		phases = 3
@@ -166,6 +170,11 @@ func newFault(r *rand.Rand, s step) fault {
 	f.lasts = time.Duration(r.Int64N(int64([]time.Duration{200 * time.Millisecond, 3 * time.Second}[r.IntN(2)])))
 	if strings.HasPrefix(f.kind, faultNFT) && r.IntN(2) == 0 {
 		f.after = 0
+	}
+	if f.kernel = r.IntN(3) == 0; f.kernel {
+		f.call = 1 + r.IntN(90) // it reads more than it writes, and so do these
+	} else {
+		f.call = 1 + r.IntN(11)
 	}
 	if f.kind == faultAtCall && f.phase == phaseWait {
 		f.phase = phaseSecond

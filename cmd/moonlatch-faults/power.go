@@ -31,7 +31,7 @@ func (l *life) powerStep(ctx context.Context, s step) {
 		l.run.fail(err)
 		return
 	}
-	p := &power{life: l, host: boots, medium: m, may: l.stored, seen: map[string]bool{}}
+	p := &power{life: l, host: boots, medium: m, old: l.stored, may: l.stored, seen: map[string]bool{}}
 	variant := s.variant
 	l.host.judge.only(l.kernel | set(variant))
 	k := s.policy
@@ -39,7 +39,7 @@ func (l *life) powerStep(ctx context.Context, s step) {
 		k = good
 	}
 	p.during(ctx, "apply", k.file(variant), "--confirm", "10m")
-	p.may |= set(variant)
+	p.new = set(variant)
 	if !p.during(ctx, "confirm") {
 		return
 	}
@@ -53,6 +53,8 @@ type power struct {
 	life   *life
 	host   *host
 	medium *medium
+	old    states // what was confirmed before
+	new    states // what is being confirmed
 	may    states // what a boot may put in force
 	seen   map[string]bool
 }
@@ -62,6 +64,10 @@ func (p *power) during(ctx context.Context, arg ...string) bool {
 	n := 0
 	r := p.life.prog.runGated(ctx, 2*time.Minute, storeCalls(), func(c call) {
 		n++
+		p.may = p.old
+		if !p.life.host.onTrial() {
+			p.may |= p.new // the kernel comes first: what it has not confirmed is not to be booted
+		}
 		p.cut(ctx, fmt.Sprintf("before call %d of %s", n, arg[0]))
 		p.pass(c)
 	}, arg...)
