@@ -76,19 +76,21 @@ type sequence struct {
 	doubt  *burst
 }
 
-// add judges a burst. One that shows neither one policy nor another may have met
-// the very instant of a change: then it stands alone, between two that differ.
+// add judges a burst. One that shows neither one policy nor another may have met the
+// very instant of a change: then it stands alone, and what is in force differs soon after. Soon
+// is not at once, since the processors of a busy machine may deal with packets out of turn.
 func (s *sequence) add(b burst) {
-	if d := s.doubt; d != nil {
+	doubtful := (b.state == mixed || b.state == closed) && !s.permits(b) && b.state != s.before.state
+	if d := s.doubt; d != nil && (doubtful || b.state != s.before.state || b.first.Sub(d.last) > underWay) {
 		s.doubt = nil
-		if b.state == d.state || b.state == mixed || b.state == s.before.state {
+		if doubtful || b.state == s.before.state {
 			s.look(*d)
 		}
 	}
 	s.judge.mu.Lock()
 	s.judge.seen[b.state]++
 	s.judge.mu.Unlock()
-	if (b.state == mixed || b.state == closed) && !s.permits(b) && b.state != s.before.state {
+	if doubtful && b.state != s.before.state {
 		s.doubt = &b
 		return
 	}

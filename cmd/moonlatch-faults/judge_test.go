@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -32,7 +33,9 @@ func TestSequence(t *testing.T) {
 		{"neither, between two of the same", []state{variant1, closed, variant1, variant1}, []promise{lockedOut}},
 		{"both, for longer", []state{variant1, mixed, mixed, variant2}, []promise{halfApplied, halfApplied}},
 		{"locked out", []state{variant1, closed, closed, closed, variant1}, []promise{lockedOut, lockedOut, lockedOut}},
-		{"a third one", []state{variant1, variant3}, []promise{wrongPolicy}},
+		{"out of turn", []state{variant1, mixed, variant1, variant1, variant2}, nil},
+		{"out of turn for long", []state{variant1, mixed, variant1, variant1, variant1, variant1, variant1, variant1, variant2}, []promise{halfApplied}},
+		{"a third one", []state{variant1, variant3, variant1}, []promise{wrongPolicy}},
 		{"nothing filters, for one packet", []state{variant1, open, variant2}, []promise{wrongPolicy}},
 	}
 	for _, tt := range tests {
@@ -41,10 +44,11 @@ func TestSequence(t *testing.T) {
 			j := &judge{report: func(v violation) { got = append(got, v.Promise) }}
 			j.only(set(variant1, variant2))
 			s := sequence{judge: j}
-			for _, seen := range tt.seen {
-				s.add(burst{first: time.Now(), last: time.Now(), state: seen})
+			at := time.Now()
+			for _, seen := range append(tt.seen, slices.Repeat([]state{tt.seen[len(tt.seen)-1]}, 10)...) {
+				s.add(burst{first: at, last: at, state: seen})
+				at = at.Add(beat)
 			}
-			s.add(burst{first: time.Now(), last: time.Now(), state: variant1})
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}

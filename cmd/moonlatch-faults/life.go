@@ -27,6 +27,7 @@ type life struct {
 	host   *host
 	prog   *program
 
+	in     state  // what was in force when last seen without a trial
 	kernel states // what may be in force while no trial is
 	stored states // what a boot may put in force
 	past   states // everything that ever was confirmed
@@ -254,7 +255,7 @@ func (l *life) rest(ctx context.Context, may states) (state, bool) {
 	for ctx.Err() == nil {
 		in, ok := l.host.now(since)
 		if ok && may.has(in) {
-			l.kernel = set(in)
+			l.in, l.kernel = in, set(in)
 			l.host.judge.only(l.kernel)
 			return in, true
 		}

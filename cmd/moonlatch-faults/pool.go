@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"moonlatch/engine/netns"
@@ -22,8 +25,9 @@ func poolAddrs() []netip.Addr {
 
 // member is an address of the pool: the bans of it that were acknowledged.
 type member struct {
-	addr netip.Addr
-	conn *net.UDPConn
+	addr  netip.Addr
+	conn  *net.UDPConn
+	tries uint32 // to get an answer
 
 	banned bool      // a ban was acknowledged, and nothing can have lifted it since
 	until  time.Time // it holds at least until then
@@ -69,16 +73,23 @@ func (m *member) passes(patience time.Duration) (bool, error) {
 	if m.addr.Is6() {
 		to = server6
 	}
+	m.tries++
+	ask := binary.BigEndian.AppendUint32(nil, m.tries)
 	m.conn.SetReadDeadline(time.Now().Add(patience))
 	for port := range ports {
-		m.conn.WriteToUDPAddrPort([]byte{0, 0, 0, 0, 0}, netip.AddrPortFrom(to, uint16(firstPort+port)))
+		m.conn.WriteToUDPAddrPort(ask, netip.AddrPortFrom(to, uint16(firstPort+port))) // what is refused is not answered
 	}
-	_, err := m.conn.Read(make([]byte, 64))
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return false, nil
+	for b := make([]byte, 64); ; {
+		n, err := m.conn.Read(b)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return false, nil
+		case err != nil:
+			return false, err
+		case bytes.Equal(b[:n], ask): // and not to an earlier one
+			return true, nil
+		}
 	}
-	return err == nil, err
 }
 
 // margin is how far a ban's end is kept from: commands take time.
@@ -87,7 +98,6 @@ const margin = 500 * time.Millisecond
 // check holds the member's packets against its bans, while a policy is in force
 // that lets others in. It returns what is wrong, or "".
 func (m *member) check() (string, error) {
-	m.drain()
 	began := time.Now()
 	switch {
 	case m.banned && began.Before(m.until.Add(-margin)):
@@ -105,15 +115,4 @@ func (m *member) check() (string, error) {
 		}
 	}
 	return fmt.Sprintf("%s is not banned, or no more, and does not come in", m.addr), nil
-}
-
-// drain throws away what has come in meanwhile.
-func (m *member) drain() {
-	b := make([]byte, 64)
-	for {
-		m.conn.SetReadDeadline(time.Now().Add(time.Microsecond))
-		if _, err := m.conn.Read(b); err != nil {
-			return
-		}
-	}
 }

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
+
+	"moonlatch/engine/control"
 )
 
 // outcome is what may be in force after a trial, and until when the trial may be.
@@ -75,19 +80,33 @@ func (l *life) afterFlush(s step) states {
 
 // confirmStep confirms the trial. It reports whether the trial is over.
 func (l *life) confirmStep(ctx context.Context, s step, o *outcome) bool {
-	r := l.do(ctx, s, phaseSecond, "confirm")
-	if r.ok() {
-		l.confirmed(s.variant)
-		l.acknowledged = true
-		o.rest = l.kernel
-		return true
-	}
+	r := l.do(ctx, s, phaseSecond, "confirm", "-o", "json")
 	const rolledBack = 7
-	if r.code != rolledBack {
+	switch {
+	case !r.ok() && r.code != rolledBack:
 		o.rest |= set(s.variant)
 		l.stored |= set(s.variant)
 		l.past |= set(s.variant)
+		return false
+	case !r.ok():
+		return false
 	}
+	l.acknowledged = true
+	var g control.Generation
+	if err := json.Unmarshal(r.out, &g); err != nil {
+		l.breaks(noAnswer, "%s: %v", r, err)
+		return false
+	}
+	if g.Policy == s.policy.file(s.variant) {
+		l.confirmed(s.variant)
+		o.rest = l.kernel
+		return true
+	}
+	// There is no trial, and an earlier confirm, which was killed, is now at its end.
+	if !strings.HasSuffix(g.Policy, fmt.Sprintf("%d.lua", l.in)) {
+		l.breaks(wrongPolicy, "%s is confirmed, %s was on trial, and %s is in force", g.Policy, s.policy.file(s.variant), l.in)
+	}
+	l.stored = l.before
 	return false
 }
 
