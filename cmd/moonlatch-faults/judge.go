@@ -14,6 +14,7 @@ type judge struct {
 	mu      sync.Mutex
 	permits []permit
 	seen    [mixed + 1]int // bursts by what they showed
+	slow    int            // bursts whose time is not known as well as on a machine that is not busy
 }
 
 // permit is what may be in force for a time.
@@ -59,13 +60,15 @@ func (j *judge) permitted(from, to time.Time) states {
 	return ss
 }
 
-// underWay is how long after it was sent a packet may meet the firewall.
+// underWay is how long after it was sent a packet may meet the firewall on a machine that is not busy.
 const underWay = 50 * time.Millisecond
 
 // burst is one probe of every port, a few microseconds long.
 type burst struct {
 	first, last time.Time // when its first packet was about to be sent, and when its last one was
+	back        time.Time // when its last answer was seen
 	state       state
+	lag         time.Duration // how long those sent about then took to come back: so long it may have been under way
 }
 
 // sequence judges the bursts of one address family, in their order.
@@ -81,7 +84,7 @@ type sequence struct {
 // is not at once, since the processors of a busy machine may deal with packets out of turn.
 func (s *sequence) add(b burst) {
 	doubtful := (b.state == mixed || b.state == closed) && !s.permits(b) && b.state != s.before.state
-	if d := s.doubt; d != nil && (doubtful || b.state != s.before.state || b.first.Sub(d.last) > underWay) {
+	if d := s.doubt; d != nil && (doubtful || b.state != s.before.state || b.first.Sub(d.last) > d.lag) {
 		s.doubt = nil
 		if doubtful || b.state == s.before.state {
 			s.look(*d)
@@ -89,6 +92,9 @@ func (s *sequence) add(b burst) {
 	}
 	s.judge.mu.Lock()
 	s.judge.seen[b.state]++
+	if b.lag > underWay {
+		s.judge.slow++
+	}
 	s.judge.mu.Unlock()
 	if doubtful && b.state != s.before.state {
 		s.doubt = &b
@@ -98,7 +104,7 @@ func (s *sequence) add(b burst) {
 }
 
 func (s *sequence) permits(b burst) bool {
-	return s.judge.permitted(b.first, b.last.Add(underWay)).has(b.state)
+	return s.judge.permitted(b.first, b.last.Add(b.lag)).has(b.state)
 }
 
 func (s *sequence) look(b burst) {
@@ -106,7 +112,7 @@ func (s *sequence) look(b burst) {
 	if s.permits(b) {
 		return
 	}
-	ss := s.judge.permitted(b.first, b.last.Add(underWay))
+	ss := s.judge.permitted(b.first, b.last.Add(b.lag))
 	promise := wrongPolicy
 	switch b.state {
 	case closed:

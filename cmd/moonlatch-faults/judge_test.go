@@ -46,7 +46,7 @@ func TestSequence(t *testing.T) {
 			s := sequence{judge: j}
 			at := time.Now()
 			for _, seen := range append(tt.seen, slices.Repeat([]state{tt.seen[len(tt.seen)-1]}, 10)...) {
-				s.add(burst{first: at, last: at, state: seen})
+				s.add(burst{first: at, last: at, state: seen, lag: underWay})
 				at = at.Add(beat)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -171,9 +171,9 @@ func (q *prober) burst() {
 	now := burst{first: time.Now()}
 	var b [5]byte
 	binary.BigEndian.PutUint32(b[:], number)
-	for i, to := range q.to {
-		b[4] = byte(i)
-		unix.Sendto(q.socket, b[:], 0, to) // what is refused does not come back
+	for _, i := range [...]byte{variants, 0, 1, 2, variants} { // nobody's port first and last: one policy and none look like no other
+		b[4] = i
+		unix.Sendto(q.socket, b[:], 0, q.to[i]) // what is refused does not come back
 	}
 	now.last = time.Now()
 	q.bursts, q.back = append(q.bursts, now), append(q.back, 0)
@@ -193,6 +193,7 @@ func (q *prober) read(b []byte) {
 		}
 		if i := binary.BigEndian.Uint32(b) - q.first; i < uint32(len(q.back)) {
 			q.back[i] |= 1 << b[4]
+			q.bursts[i].back = time.Now()
 		}
 	}
 }
@@ -200,9 +201,13 @@ func (q *prober) read(b []byte) {
 // judge has every burst judged that is older than that.
 func (q *prober) judge(than time.Time) {
 	q.mu.Lock()
+	lag := underWay
+	for _, b := range q.bursts {
+		lag = max(lag, b.back.Sub(b.last))
+	}
 	n := 0
 	for n < len(q.bursts) && q.bursts[n].last.Before(than) {
-		q.bursts[n].state = stateOf(q.back[n])
+		q.bursts[n].state, q.bursts[n].lag = stateOf(q.back[n]), lag
 		n++
 	}
 	ready := q.bursts[:n]

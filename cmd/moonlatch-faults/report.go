@@ -28,6 +28,7 @@ type report struct {
 	Operations map[string]int `json:"operations"`
 	Bursts     int            `json:"bursts_of_probes"`
 	LockedOut  int            `json:"bursts_locked_out"`
+	HeldUp     int            `json:"bursts_held_up"`
 	Promises   []held         `json:"promises"`
 	Broken     []account      `json:"broken"`
 	Failures   []string       `json:"failures,omitempty"`
@@ -45,7 +46,7 @@ func (r *run) report() report {
 	defer r.mu.Unlock()
 	out := report{
 		APIVersion: apiVersion, Seed: r.seed, Seconds: time.Since(r.began).Seconds(), Lives: r.lives, Steps: r.played, Faults: r.sum(),
-		Injected: r.injected, Operations: r.operations, Bursts: r.bursts, LockedOut: r.lockOuts, Broken: r.accounts,
+		Injected: r.injected, Operations: r.operations, Bursts: r.bursts, LockedOut: r.lockOuts, HeldUp: r.slow, Broken: r.accounts,
 	}
 	for _, p := range promises() {
 		checked := r.checks[p]
@@ -110,8 +111,8 @@ func (r report) print(w io.Writer) {
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "this program failed: %s\n", f)
 	}
-	fmt.Fprintf(w, "\n%d faults in %d steps of %d lives, %d promises broken; %d bursts of probes, %d of them locked out; %.0f s; seed %d\n",
-		r.Faults, r.Steps, r.Lives, broken, r.Bursts, r.LockedOut, r.Seconds, r.Seed)
+	fmt.Fprintf(w, "\n%d faults in %d steps of %d lives, %d promises broken; %d bursts of probes, %d of them locked out, %d held up by a busy machine; %.0f s; seed %d\n",
+		r.Faults, r.Steps, r.Lives, broken, r.Bursts, r.LockedOut, r.HeldUp, r.Seconds, r.Seed)
 }
 
 func (a account) print(w io.Writer) {

@@ -60,6 +60,7 @@ type run struct {
 	broken     map[promise]int
 	bursts     int
 	lockOuts   int // bursts that nobody answered
+	slow       int // bursts that a busy machine held up
 	played     int
 	lives      int
 	next       uint64
@@ -167,6 +168,7 @@ func (r *run) judged(j *judge) {
 		r.bursts += n
 	}
 	r.lockOuts += j.seen[closed]
+	r.slow += j.slow
 }
 
 // verdict is nil if every promise held and this program did its work.

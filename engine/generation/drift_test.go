@@ -95,6 +95,30 @@ func TestDriftOfAConfirmed(t *testing.T) {
 	s.expect("healed", true, false)
 }
 
+// TestDriftByAnotherClock has what is meant written down by a process whose clock is
+// another one: a trial that is put back never gets more time for it.
+func TestDriftByAnotherClock(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{-time.Hour, 2 * time.Second, time.Hour} {
+		s := newHost(t)
+		s.applyHealed(long, FallbackPrevious, 22)
+		s.mustConfirm()
+		s.applyHealed(4*time.Second, FallbackPrevious, 80)
+		i, ok := s.m.store.intent()
+		if !ok || i.Trial != 2 {
+			t.Fatalf("what is meant: %+v, %t", i, ok)
+		}
+		i.At, i.Clock = i.At.In(ahead), "time:[1]"
+		must(t, s.m.store.setIntent(i))
+		s.somebody("flush ruleset")
+		s.heal()
+		if st := s.state(); st.Confirmed == nil || st.Confirmed.Number != 1 || st.Trial != nil {
+			t.Errorf("a clock %s ahead: %+v, want generation 1 and no trial", ahead, st)
+		}
+		s.expect("healed", true, false)
+	}
+}
+
 // TestDriftOfATrial has somebody meddle with a trial: it is put back with the time
 // that it had left, and ends when it would have ended.
 func TestDriftOfATrial(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 // thus not forced to the disk.
 type intent struct {
 	At        boottime.Instant  `json:"at"`
+	Clock     string            `json:"clock,omitempty"` // the time namespace that At is of
 	GenID     uint32            `json:"genid"` // of the kernel's ruleset: what happened until that is ours
 	Confirmed uint64            `json:"confirmed,omitempty"`
 	Aside     bool              `json:"aside,omitempty"` // for good
@@ -30,10 +31,11 @@ type intent struct {
 	Prints    map[uint64]string `json:"prints,omitempty"`
 }
 
-// left is what is left of the trial by now. It is never more than the kernel means it to have.
+// left is what is left of the trial by now: nothing, where that cannot be told because it
+// was written down by another clock than this process has.
 func (i intent) left() time.Duration {
 	now, err := boottime.Now()
-	if err != nil {
+	if err != nil || i.Clock != clock() {
 		return 0
 	}
 	since, ok := now.Sub(i.At)
@@ -41,6 +43,15 @@ func (i intent) left() time.Duration {
 		return 0
 	}
 	return i.Left - since
+}
+
+// clock identifies this process's time namespace. It is empty where the kernel has none.
+func clock() string {
+	name, err := os.Readlink("/proc/self/ns/time")
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 func (s *store) intentPath() string { return filepath.Join(s.dir, "intent") }
@@ -114,7 +125,7 @@ func (c *change) remember(prints map[uint64]string) error {
 	if err != nil {
 		return err
 	}
-	i := intent{At: at, GenID: id, Prints: map[uint64]string{}}
+	i := intent{At: at, Clock: clock(), GenID: id, Prints: map[uint64]string{}}
 	if h := now.trial; h != nil && !h.expired() {
 		i.Trial, i.Left = h.number, h.left()
 	}
