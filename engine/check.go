@@ -28,27 +28,36 @@ func Check(ctx context.Context, p *policy.Policy, self ...string) error {
 		return &control.Error{Code: control.NotPermitted, Message: fmt.Sprintf("the policy cannot be checked in a private namespace: %v", err)}
 	}
 	script := p.Ruleset().Render(ruleset.Options{Generation: 1, Trial: true})
-	in, err := json.Marshal(insideRequest{Script: script.String(), Devices: devices(p.Ruleset())})
+	answer, err := inside(ctx, insideRequest{Script: script.String(), Devices: devices(p.Ruleset())}, self)
 	if err != nil {
 		return explain(err)
+	}
+	return answer.blame(script)
+}
+
+// inside has a ruleset loaded in a private namespace.
+func inside(ctx context.Context, req insideRequest, self []string) (answer insideAnswer, err error) {
+	in, err := json.Marshal(req)
+	if err != nil {
+		return answer, err
 	}
 	cmd := netns.Privileged(ctx, self[0], self[1:]...)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return explain(fmt.Errorf("check in a private namespace: %w", err))
+		return answer, fmt.Errorf("load in a private namespace: %w", err)
 	}
-	var answer insideAnswer
 	if err := json.Unmarshal(out, &answer); err != nil {
-		return explain(fmt.Errorf("check in a private namespace: %w", err))
+		return answer, fmt.Errorf("load in a private namespace: %w", err)
 	}
-	return answer.blame(script)
+	return answer, nil
 }
 
 // insideRequest is what the process in the private namespace is asked to load.
 type insideRequest struct {
 	Script  string
 	Devices []string // interfaces that must be there for the script to load
+	List    bool     // answer with nft's listing of what was loaded
 }
 
 // insideAnswer is how it went.
@@ -56,6 +65,7 @@ type insideAnswer struct {
 	Lines   []nft.ScriptLine
 	Failure string
 	TooBig  bool // for a namespace without root's power over it
+	Listing string
 }
 
 // blame shows complaints about the generated text where the policy has to be mended.
@@ -96,7 +106,15 @@ func CheckInside(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	return json.NewEncoder(out).Encode(answerOf(client.Run(ctx, []byte(req.Script))))
+	answer := answerOf(client.Run(ctx, []byte(req.Script)))
+	if req.List && answer.Failure == "" {
+		listing, err := client.Output(ctx, "--stateless", "list", "ruleset")
+		if err != nil {
+			return err
+		}
+		answer.Listing = string(listing)
+	}
+	return json.NewEncoder(out).Encode(answer)
 }
 
 // answerOf is how a load went that ended with err.

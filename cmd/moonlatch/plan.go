@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -20,20 +21,21 @@ func (a *app) planCommand() *cobra.Command {
 		Use:   "plan POLICY",
 		Short: "Show what applying a policy would change",
 		Long: `Plan compares a policy with the generation in force: chains, rules, sets. It changes nothing.
+What somebody else has changed in the kernel since, which an apply undoes, it shows apart from that, as drift.
 It ends with exit code 6 where there are differences, and with 0 where there are none.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.plan(args[0]) },
+		RunE: func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0]) },
 	}
 }
 
-func (a *app) plan(path string) error {
+func (a *app) plan(ctx context.Context, path string) error {
 	p, req, err := engine.Load(path, a.quietLog())
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	req.Spare = session()
-	r, err := engine.PlanFor(a.state, p, req)
+	r, err := engine.PlanFor(ctx, a.state, p, req, "/proc/self/exe", insideCommand)
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func (a *app) plan(path string) error {
 	if err := a.print(r, func(w *writer) { d.write(w, r) }); err != nil {
 		return err
 	}
-	if len(r.Changes) > 0 {
+	if len(r.Changes)+len(r.Drift) > 0 {
 		return differences{}
 	}
 	return nil
@@ -60,6 +62,20 @@ func (d diff) write(w *writer, r engine.Plan) {
 	against := "nothing, everything passes now"
 	if r.Against != nil {
 		against = "generation " + generation(r.Against)
+	}
+	if r.Note != "" {
+		w.linef("%s", r.Note)
+	}
+	if len(r.Drift) > 0 {
+		w.linef("drift: somebody has changed %s since it was applied:", against)
+		for _, c := range r.Drift {
+			d.change(w, c)
+		}
+		w.linef("an apply undoes that, and so does moonlatch restore")
+	}
+	if len(r.Changes) == 0 && len(r.Drift) > 0 {
+		w.linef("apart from that, %s changes nothing", r.Policy)
+		return
 	}
 	if len(r.Changes) == 0 {
 		w.linef("%s changes nothing: it is what is in force, %s", r.Policy, against)

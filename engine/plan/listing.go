@@ -27,7 +27,13 @@ type block struct {
 	place      ruleset.Pos
 }
 
+func newBlock(kind, name string, pos ruleset.Pos) *block {
+	return &block{kind: kind, name: name, names: map[string]bool{}, elements: map[string]bool{}, place: pos}
+}
+
 func (b *block) key() string { return b.kind + " " + b.name }
+
+func (b *block) isChain() bool { return strings.HasSuffix(b.kind, "chain") }
 
 // rule is one rule of the policy: the kernel's rules that have its name.
 type rule struct {
@@ -51,8 +57,9 @@ func Parse(text string, fills []ruleset.Fill) *Listing {
 // in those one statement a line.
 type reader struct {
 	*Listing
-	family string
-	block  *block
+	family   string
+	block    *block
+	elements bool // the line goes on with the block's elements
 }
 
 func parse(text string, fills []ruleset.Fill, place func(line int) (ruleset.Pos, bool)) *Listing {
@@ -86,7 +93,9 @@ func (r *reader) line(line string, pos ruleset.Pos) {
 	case line == "}" && r.block == nil:
 		r.family = ""
 	case line == "}":
-		r.block = nil
+		r.block, r.elements = nil, false
+	case r.block != nil && !r.block.isChain():
+		r.content(line)
 	case r.block != nil:
 		r.statement(line, pos)
 	default:
@@ -104,31 +113,46 @@ func (r *reader) declaration(line string, pos ruleset.Pos) {
 	last := len(words) - 1
 	kind, name := strings.Join(words[:last], " "), stable(words[last])
 	body, whole := strings.CutSuffix(strings.TrimSpace(body), "}")
-	if kind != "chain" && derived.MatchString(words[last]) || kind == "set" && (name == ruleset.Lease || name == ruleset.Alive) {
+	if kind != "chain" && derived.MatchString(words[last]) || kind == "set" && (name == ruleset.Lease || name == ruleset.Yield || name == ruleset.Alive) {
+		if !whole {
+			r.block = newBlock(kind, name, pos) // in no listing
+		}
 		return // the rules that need it tell enough
 	}
-	b := r.open(kind, name, pos)
-	if !whole {
-		r.block = b
+	r.block = r.open(kind, name, pos)
+	r.block.head = "" // a listing in parts says it twice
+	if whole {
+		r.content(body)
+		r.block, r.elements = nil, false
+	}
+}
+
+// content reads a line of a block that is no chain, or the whole of it.
+func (r *reader) content(line string) {
+	before, elements, found := strings.Cut(line, "elements = {")
+	if r.elements {
+		before, elements = "", line
+	}
+	if before = strings.TrimSpace(before); before != "" {
+		r.block.head = strings.TrimSpace(r.block.head + " " + before)
+	}
+	if !found && !r.elements {
 		return
 	}
-	before, elements, found := strings.Cut(body, "elements = {")
-	b.head = strings.TrimSpace(before)
-	if found {
-		elements, _, _ = strings.Cut(elements, "}")
-		for e := range strings.SplitSeq(elements, ",") {
-			if e = strings.TrimSpace(e); e != "" {
-				b.elements[e] = true
-			}
+	elements, _, last := strings.Cut(elements, "}")
+	for e := range strings.SplitSeq(elements, ",") {
+		if e = strings.TrimSpace(e); e != "" {
+			r.block.elements[e] = true
 		}
 	}
+	r.elements = !last
 }
 
 func (r *reader) open(kind, name string, pos ruleset.Pos) *block {
 	if r.family != string(ruleset.Inet) {
 		kind = r.family + " " + kind
 	}
-	b := &block{kind: kind, name: name, names: map[string]bool{}, elements: map[string]bool{}, place: pos}
+	b := newBlock(kind, name, pos)
 	if known := r.byName[b.key()]; known != nil {
 		return known
 	}

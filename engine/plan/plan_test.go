@@ -109,6 +109,34 @@ func TestMoved(t *testing.T) {
 	}
 }
 
+// What packets fill is nobody's doing, and nft lists long sets over several lines.
+func TestDrift(t *testing.T) {
+	const meant = `table inet moonlatch_1 {
+	set ports {
+		type inet_service
+		flags interval
+		elements = { 22, 80-90,
+			     443 }
+	}
+
+	set seen {
+		type ipv4_addr
+		size 10
+		flags dynamic,timeout
+		elements = { 192.0.2.1 timeout 1m }
+	}
+}
+`
+	held := strings.NewReplacer("443 }", "444 }", "192.0.2.1", "192.0.2.2").Replace(meant)
+	want := []Change{{Action: Changed, Kind: "set elements", Name: "ports", Old: []string{"443"}, New: []string{"444"}}}
+	if diff := cmp.Diff(want, Drift(Parse(meant, nil), Parse(held, nil))); diff != "" {
+		t.Error(diff)
+	}
+	if got := Drift(Parse(meant, nil), Parse(meant+meant, nil)); got != nil {
+		t.Errorf("a listing that says it twice differs: %+v", got)
+	}
+}
+
 // FuzzParse reads whatever text a stored generation may hold.
 func FuzzParse(f *testing.F) {
 	f.Add(stored)
