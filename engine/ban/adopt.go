@@ -84,8 +84,8 @@ func (b *Book) adoptElements(ctx context.Context, s set, elements []nft.Element,
 func (b *Book) learn(t target, e nft.Element, now time.Duration) {
 	n := parseNote(e.Comment)
 	b.index.put(t, b.entry(n, untilOf(e, now)))
-	if n.origin == Local && b.offences.count(t) == 0 {
-		b.offences.add(t)
+	if n.origin == Local && b.offences.count(t, now) == 0 {
+		b.offences.add(t, 1, now)
 	}
 }
 

@@ -14,6 +14,7 @@ var (
 	ErrDuplicate = errors.New("is banned already")
 	ErrTrialOver = errors.New("the trial is over")
 	ErrNotBanned = errors.New("is not banned")
+	ErrConnected = errors.New("is spared: this host has a connection open to it")
 )
 
 // MaxTime is the longest ban.
@@ -36,6 +37,9 @@ type Ban struct {
 	Why    string
 	By     string // the detector, the handler or the person
 	Origin Origin
+	// Offence is which of the target's it is, counting from 1, where this Book has just made the ban. It is 0
+	// where a ban is listed: the kernel does not keep it.
+	Offence int
 }
 
 // Request asks for a ban.
@@ -50,6 +54,11 @@ type Request struct {
 	Why, By string
 	Origin  Origin    // "" is Local
 	Packet  time.Time // when the deciding packet arrived, if there is one; only for Config.Observe
+
+	SpareConnected bool // bans nobody whom this host has connected to, see Config.Connected
+	Cut            bool // ends what is established with the target, see Config.Cut
+
+	nth int // at least the nth offence
 }
 
 // normal returns r with its target in canonical form and its defaults filled in.

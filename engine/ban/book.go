@@ -29,6 +29,13 @@ type Config struct {
 	Booked func(Ban)
 	// Failed gets each submitted request that the kernel refused for good. May be nil.
 	Failed func(Request, error)
+	// Storm is told when bans begin to be held back, and when that is over. May be nil.
+	Storm func(Storm)
+	// Connected finds out whom this host has opened connections to, for requests that spare them. May take
+	// some milliseconds. If nil, nobody is spared.
+	Connected func() (func(netip.Prefix) bool, error)
+	// Cut gets the target of each ban that the kernel acknowledged and that asked for it. May be nil.
+	Cut func(netip.Prefix)
 }
 
 // A Book is the ban book. It is safe for concurrent use.
@@ -48,6 +55,7 @@ type Book struct {
 	queue    chan Request
 	pending  pending
 	counters counters
+	held     storms
 	adopted  atomic.Bool
 	adopting sync.WaitGroup
 
@@ -56,6 +64,11 @@ type Book struct {
 	offences offences
 	trial    *trial
 	adoption *adoption // nil when none is going on
+
+	brake       Brake
+	bucket      bucket
+	aggregation Aggregation
+	crowds      crowds
 
 	destroyed bool // sets were missing from the core table, and not all that they held is back
 }
@@ -75,6 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 		queue: make(chan Request, queueSize),
 	}
 	b.counters.total = newStats()
+	b.held = storms{tell: cfg.Storm, now: cfg.Now}
 	if err := b.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the ban book: %w", err)
 	}

@@ -20,6 +20,7 @@ type index struct {
 	shards  [256]shard
 	lengths [129]atomic.Int64 // how many targets have so many bits
 	inForce [2][2]atomic.Int64
+	tallied atomic.Pointer[tally] // nil where nobody wants it
 }
 
 type shard struct {
@@ -76,6 +77,9 @@ func (x *index) shard(t target) *shard {
 func (x *index) count(t target, e entry, n int64) {
 	x.lengths[t.bits].Add(n)
 	x.inForce[bit(t.family() == IPv6)][bit(e.manual)].Add(n)
+	if y := x.tallied.Load(); y != nil {
+		y.add(t, n)
+	}
 }
 
 func bit(b bool) int {

@@ -59,14 +59,14 @@ func TestOffencesAreBounded(t *testing.T) {
 		return targetOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
 	}
 	for i := range 200_000 {
-		o.add(at(i))
-		o.add(at(i))
+		o.add(at(i), 1, 0)
+		o.add(at(i), 2, 0)
 		if n := len(o.latest) + len(o.earlier); n > maxOffenders {
 			t.Fatalf("%d offenders are remembered", n)
 		}
 	}
 	for i := 200_000 - maxOffenders/2; i < 200_000; i++ {
-		if o.count(at(i)) != 2 {
+		if o.count(at(i), 0) != 2 {
 			t.Fatalf("offender %d from the end is forgotten", 200_000-i)
 		}
 	}

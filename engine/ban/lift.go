@@ -68,12 +68,18 @@ func (b *Book) lift(ctx context.Context, targets []target) error {
 	if err := b.write(ctx, change{lift: targets}); err != nil {
 		return err
 	}
-	if b.trial != nil {
-		for _, t := range targets {
+	b.forget(targets)
+	return nil
+}
+
+// forget forgets what is known of bans that were lifted, but for the offences. The caller holds b.mu.
+func (b *Book) forget(targets []target) {
+	for _, t := range targets {
+		b.crowds.leave(t)
+		if b.trial != nil {
 			delete(b.trial.bans, t)
 		}
 	}
-	return nil
 }
 
 // UnbanAll lifts all bans, whoever made them, and returns how many elements that were: a ban that
@@ -87,6 +93,7 @@ func (b *Book) UnbanAll(context.Context) (int, error) {
 	}
 	b.index.sweep(forever)
 	clear(b.prefixes)
+	b.crowds = crowds{}
 	if b.trial != nil {
 		clear(b.trial.bans)
 	}

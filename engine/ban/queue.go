@@ -88,6 +88,7 @@ func (b *Book) Run(ctx context.Context) error {
 			return nil
 		case <-sweep.C:
 			b.counters.unbanned(UnbannedExpired, b.index.sweep(b.clock()))
+			b.held.end(b.cfg.Now())
 			b.startAdoption(ctx) // it may have failed
 		case r := <-b.queue:
 			b.take(ctx, r)
@@ -133,7 +134,7 @@ func (b *Book) bookQueued(ctx context.Context, requests []Request) {
 	for wait := 10 * time.Millisecond; len(requests) > 0; wait *= 10 {
 		last := wait > time.Second || ctx.Err() != nil
 		var again []Request
-		for _, d := range b.book(context.WithoutCancel(ctx), requests, false) {
+		for _, d := range b.carryOut(context.WithoutCancel(ctx), requests, false) {
 			if mayPass(d.err) && !last {
 				again = append(again, d.request)
 				continue

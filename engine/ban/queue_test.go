@@ -84,7 +84,7 @@ func TestSubmitMixed(t *testing.T) {
 	b.Flush(t.Context())
 	wantBans(t, b, local("192.0.2.1", 3*time.Hour), local("198.51.100.0/24", time.Hour), local("198.51.100.64/26", 2*time.Hour),
 		local("203.0.113.1", time.Hour), local("2001:db8:0:1::/64", time.Hour))
-	if n := b.offences.count(targetOf(prefix("192.0.2.1"))); n != 1 {
+	if n := b.offences.count(targetOf(prefix("192.0.2.1")), b.clock()); n != 1 {
 		t.Errorf("a longer ban while banned makes %d offences, want 1", n)
 	}
 }
@@ -268,7 +268,7 @@ func TestStatsIsASnapshot(t *testing.T) {
 	if now.Suppressed[SuppressedProtected] != 0 || now.Unbanned[UnbannedTrial] != 0 || len(now.Banned) != 0 {
 		t.Errorf("the caller changed the figures: %+v", now)
 	}
-	if len(now.Suppressed) != 7 || len(now.Unbanned) != 4 || len(now.InForce) != 4 {
+	if len(now.Suppressed) != 10 || len(now.Unbanned) != 5 || len(now.InForce) != 4 {
 		t.Errorf("figures are missing before they count anything: %+v", now)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"moonlatch/engine/nft"
@@ -18,6 +19,7 @@ type decision struct {
 	// needless means that the target is banned until put.until already: only the end of the trial brings something new.
 	needless bool
 	offence  bool // it is a new one
+	nth      int  // which one of its target
 	err      error
 }
 
@@ -33,8 +35,11 @@ func (b *Book) Ban(ctx context.Context, r Request) (Ban, error) {
 		b.counters.suppressed(SuppressedInvalid)
 		return Ban{}, err
 	}
-	d := b.book(ctx, []Request{r}, true)[0]
-	b.finish(d)
+	all := b.carryOut(ctx, []Request{r}, true)
+	for _, d := range all {
+		b.finish(d)
+	}
+	d := all[0]
 	switch {
 	case errors.Is(d.err, ErrDuplicate):
 		there := b.ban(d.full)
@@ -43,7 +48,32 @@ func (b *Book) Ban(ctx context.Context, r Request) (Ban, error) {
 	case d.err != nil:
 		return Ban{}, fmt.Errorf("ban %s: %w", show(r.Target), d.err)
 	}
-	return b.ban(d.put), nil
+	return b.made(d), nil
+}
+
+// carryOut carries out requests but those of targets that this host has connected to, where they
+// spare these: for them it asks before any other ban has to wait.
+func (b *Book) carryOut(ctx context.Context, requests []Request, ask bool) []decision {
+	var spared []decision
+	requests = slices.Clone(requests)
+	if b.cfg.Connected != nil && slices.ContainsFunc(requests, func(r Request) bool { return r.SpareConnected }) {
+		connected, err := b.cfg.Connected()
+		requests = slices.DeleteFunc(requests, func(r Request) bool {
+			d := decision{request: r, err: err}
+			if err == nil && r.SpareConnected && connected(r.Target) {
+				d.err = fmt.Errorf("%s %w", show(r.Target), ErrConnected)
+			}
+			if r.SpareConnected && d.err != nil {
+				spared = append(spared, d)
+				return true
+			}
+			return false
+		})
+	}
+	if len(requests) == 0 {
+		return spared
+	}
+	return append(spared, b.book(ctx, requests, ask)...)
 }
 
 // book carries out requests, for different targets, in one transaction, or if that
@@ -53,15 +83,21 @@ func (b *Book) book(ctx context.Context, requests []Request, ask bool) []decisio
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
-	decisions := make([]decision, len(requests))
-	var c change
-	for i, r := range requests {
-		decisions[i] = b.decide(r, now, ask || !b.adopted.Load())
-		if d := decisions[i]; d.err == nil && !d.needless {
-			c.put = append(c.put, d.put)
+	var decisions []decision
+	for _, r := range requests {
+		decisions = append(decisions, b.decide(r, now, ask || !b.adopted.Load()))
+	}
+	for _, d := range decisions {
+		if wide, ok := b.widen(d, now); ok {
+			decisions = append(decisions, b.decide(wide, now, ask || !b.adopted.Load()))
 		}
 	}
+	c := b.changeFor(decisions)
 	err := b.write(ctx, c)
+	if err == nil && len(c.lift) > 0 {
+		b.forget(c.lift)
+		b.evicted(len(c.lift), requests[0])
+	}
 	for i := range decisions {
 		d := &decisions[i]
 		if d.err != nil {
@@ -69,8 +105,8 @@ func (b *Book) book(ctx context.Context, requests []Request, ask bool) []decisio
 		}
 		if err != nil && !d.needless {
 			d.err = err
-			if len(c.put) > 1 {
-				d.err = b.write(ctx, change{put: []held{d.put}})
+			if len(c.put) > 1 || errors.Is(err, nft.ErrFull) {
+				d.err = b.writeAlone(ctx, *d)
 			}
 		}
 		if d.err == nil {
@@ -93,10 +129,12 @@ func (b *Book) decide(r Request, now time.Duration, ask bool) decision {
 		}
 	}
 	holder, there, banned := b.index.covering(t, now)
-	nth := b.offences.count(t)
+	nth := b.offences.count(t, now)
 	if d.offence = !banned; d.offence || nth == 0 {
 		nth++
 	}
+	nth = max(nth, r.nth)
+	d.nth = nth
 	d.full = held{t, note{by: r.By, why: r.Why, origin: r.Origin}, now + r.time(nth)}
 	d.put = d.full
 	last := there.until() // how long the target is banned anyway
@@ -112,6 +150,9 @@ func (b *Book) decide(r Request, now time.Duration, ask bool) decision {
 	if banned && d.full.until <= last+r.margin(nth, last) {
 		d.full = held{holder, note{by: b.names.name(there.by), origin: originOf(there)}, there.until()}
 		d.err = fmt.Errorf("%s %w, %s", show(r.Target), ErrDuplicate, b.describe(d.full))
+		return d
+	}
+	if d.err = b.hold(r, now); d.err != nil {
 		return d
 	}
 	if e, ok := b.index.get(t); b.trial != nil && ok && e.until() > now {
@@ -139,7 +180,7 @@ func originOf(e entry) Origin {
 // remember notes what a ban that the kernel acknowledged means for the next ones. The caller holds b.mu.
 func (b *Book) remember(d decision) {
 	if d.offence {
-		b.offences.add(d.full.target)
+		b.offences.add(d.full.target, d.nth, b.clock())
 	}
 	if b.trial != nil {
 		b.trial.remember(d)
@@ -150,6 +191,9 @@ func (b *Book) remember(d decision) {
 func (b *Book) finish(d decision) {
 	if d.err != nil {
 		b.counters.suppressed(reason(d.err))
+		if d.request.Origin == Local && isHeld(d.err) {
+			b.held.note(d.request, d.err)
+		}
 		return
 	}
 	e := b.entry(d.put.note, d.put.until)
@@ -158,7 +202,10 @@ func (b *Book) finish(d decision) {
 		b.cfg.Observe(b.cfg.Now().Sub(d.request.Packet))
 	}
 	if b.cfg.Booked != nil {
-		b.cfg.Booked(b.ban(d.put))
+		b.cfg.Booked(b.made(d))
+	}
+	if b.cfg.Cut != nil && d.request.Cut {
+		b.cfg.Cut(d.put.prefix())
 	}
 }
 
@@ -171,10 +218,28 @@ func reason(err error) string {
 		return SuppressedDuplicate
 	case errors.Is(err, ErrTrialOver):
 		return SuppressedTrialOver
+	case errors.Is(err, ErrRate):
+		return SuppressedRate
+	case errors.Is(err, ErrShare):
+		return SuppressedShare
+	case errors.Is(err, ErrConnected):
+		return SuppressedConnected
 	case errors.Is(err, nft.ErrFull):
 		return SuppressedSetFull
 	}
 	return SuppressedKernel
+}
+
+// isHeld reports whether there are too many bans, rather than something about this one.
+func isHeld(err error) bool {
+	return errors.Is(err, ErrRate) || errors.Is(err, ErrShare) || errors.Is(err, nft.ErrFull)
+}
+
+// made returns a ban that has just been made.
+func (b *Book) made(d decision) Ban {
+	ban := b.ban(d.put)
+	ban.Offence = d.nth
+	return ban
 }
 
 // ban returns a ban whose time begins to run now.

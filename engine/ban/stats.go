@@ -23,6 +23,9 @@ const (
 	SuppressedSetFull   = "set_full"
 	SuppressedTrialOver = "trial_over"
 	SuppressedKernel    = "kernel" // refused for another reason, after retrying
+	SuppressedRate      = "rate_limit"
+	SuppressedShare     = "share"     // too much of a prefix would be banned
+	SuppressedConnected = "connected" // this host has a connection open to the target
 )
 
 // How a ban ended. Stats has a figure for each.
@@ -30,7 +33,8 @@ const (
 	UnbannedExpired   = "expired"
 	UnbannedRequest   = "request" // Unban and UnbanAll
 	UnbannedProtected = "protected"
-	UnbannedTrial     = "trial" // it ended unconfirmed
+	UnbannedTrial     = "trial"   // it ended unconfirmed
+	UnbannedEvicted   = "evicted" // it made room for a longer one
 )
 
 // Kind is what bans in force are counted by.
@@ -51,9 +55,10 @@ type Stats struct {
 	Banned     map[Author]uint64
 	Suppressed map[string]uint64
 	Unbanned   map[string]uint64
-	Adopted    bool   // InForce is complete: Run has read what the kernel held before
-	Retries    uint64 // transactions that were tried again
-	Queued     int    // requests that Run has not taken yet
+	Storms     map[string]bool // the reasons for which bans are held back at the moment
+	Adopted    bool            // InForce is complete: Run has read what the kernel held before
+	Retries    uint64          // transactions that were tried again
+	Queued     int             // requests that Run has not taken yet
 }
 
 // counters are the running totals.
@@ -72,10 +77,11 @@ func newStats() Stats {
 	for _, reason := range []string{
 		SuppressedProtected, SuppressedDuplicate, SuppressedInvalid, SuppressedQueueFull,
 		SuppressedSetFull, SuppressedTrialOver, SuppressedKernel,
+		SuppressedRate, SuppressedShare, SuppressedConnected,
 	} {
 		s.Suppressed[reason] = 0
 	}
-	for _, reason := range []string{UnbannedExpired, UnbannedRequest, UnbannedProtected, UnbannedTrial} {
+	for _, reason := range []string{UnbannedExpired, UnbannedRequest, UnbannedProtected, UnbannedTrial, UnbannedEvicted} {
 		s.Unbanned[reason] = 0
 	}
 	return s
@@ -120,6 +126,7 @@ func (b *Book) Stats() Stats {
 		}
 	}
 	s.Queued = len(b.queue)
+	s.Storms = b.held.going()
 	s.Adopted = b.adopted.Load()
 	return s
 }
