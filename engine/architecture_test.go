@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"engine/control":                {},
 	"engine/netns":                  {},
 	"engine/probe":                  {},
+	"engine/store":                  {},
 	"engine/guard":                  {"engine/boottime"},
 	"engine/policy/sandbox/pattern": {},
 	"engine/policy/sandbox":         {"engine/policy/sandbox/pattern"},

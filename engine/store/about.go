@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Known is all that is known of an address.
+type Known struct {
+	Ban     *Ban    // in force, nil if there is none: the one that lasts longest
+	Entries []Entry // the latest first: bans and unbans that cover it
+	Packets []Event // the latest first, of those that are kept one by one
+
+	Events      int64 // packets of it, of IPv6 of its /64, that were logged
+	First, Last time.Time
+	Ports       string // some of those that it tried
+}
+
+// maxAbout is how many entries, and how many packets, About returns.
+const maxAbout = 100
+
+// About returns what is known of an address.
+func (s *Store) About(ctx context.Context, addr netip.Addr) (Known, error) {
+	s.settle(ctx)
+	var k Known
+	addr = addr.Unmap().WithZone("")
+	host := netip.PrefixFrom(addr, addr.BitLen())
+	var err error
+	if k.Entries, err = s.History(ctx, Filter{Target: host, Limit: maxAbout}); err != nil {
+		return k, err
+	}
+	if k.Ban, err = s.banOf(ctx, host); err != nil {
+		return k, err
+	}
+	if err := s.countsOf(ctx, addr, &k); err != nil {
+		return k, err
+	}
+	k.Packets, err = s.packetsOf(ctx, addr)
+	return k, err
+}
+
+// banOf returns the ban of an address that lasts longest.
+func (s *Store) banOf(ctx context.Context, host netip.Prefix) (found *Ban, err error) {
+	var w where
+	w.and("(family, bits, addr) IN (VALUES "+strings.Repeat("(?, ?, ?), ", host.Bits())+"(?, ?, ?))", covering(host)...)
+	w.and("(until IS NULL OR until > ?)", time.Now().UnixMilli())
+	err = s.query(ctx, "SELECT addr, bits, since, until, trial, origin, by, why FROM bans"+w.String()+" ORDER BY until IS NULL DESC, until DESC LIMIT 1",
+		w.args, func(r *sql.Rows) error {
+			b, err := scanBan(r)
+			found = &b
+			return err
+		})
+	return found, err
+}
+
+// covering is, of every prefix that holds an address, what the bans' key is.
+func covering(host netip.Prefix) []any {
+	var keys []any
+	for bits := range host.Bits() + 1 {
+		p, _ := host.Addr().Prefix(bits)
+		keys = append(keys, family(p), bits, addrBlob(p.Addr()))
+	}
+	return keys
+}
+
+func (s *Store) countsOf(ctx context.Context, addr netip.Addr, k *Known) error {
+	return s.query(ctx, `SELECT sum(events), min(start), max(last), max(ports) FROM sources WHERE addr = ? HAVING sum(events) > 0`,
+		[]any{addrBlob(sourceOf(addr))}, func(r *sql.Rows) error {
+			var first, last int64
+			err := r.Scan(&k.Events, &first, &last, &k.Ports)
+			k.First, k.Last = timeOf(first), timeOf(last)
+			return err
+		})
+}
+
+func (s *Store) packetsOf(ctx context.Context, addr netip.Addr) ([]Event, error) {
+	var out []Event
+	err := s.query(ctx, `SELECT time, stream, rule, src, dst, proto, sport, dport FROM packets WHERE src = ? ORDER BY id DESC LIMIT ?`,
+		[]any{addrBlob(addr), maxAbout}, func(r *sql.Rows) error {
+			e, err := scanEvent(r)
+			out = append(out, e)
+			return err
+		})
+	return out, err
+}
+
+func scanEvent(r *sql.Rows) (e Event, err error) {
+	var at int64
+	var src, dst []byte
+	if err := r.Scan(&at, &e.Stream, &e.Rule, &src, &dst, &e.Proto, &e.Sport, &e.Dport); err != nil {
+		return e, err
+	}
+	e.Time = timeOf(at)
+	if e.Src, err = blobAddr(src); err != nil {
+		return e, err
+	}
+	e.Dst, err = blobAddr(dst)
+	return e, err
+}

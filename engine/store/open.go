@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// pragmas are set on every connection. auto_vacuum only counts before the first table is made.
+const pragmas = "?_pragma=busy_timeout(5000)&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)" +
+	"&_pragma=synchronous(normal)&_pragma=cache_size(-1024)&_pragma=temp_store(memory)&_txlock=immediate"
+
+// maxConnections is how many queries are answered at once.
+const maxConnections = 4
+
+// open opens the file, or begins a new one where it is damaged. Only one process does so at a time.
+func (s *Store) open(ctx context.Context) error {
+	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	unlock, err := lock(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	db, err := connect(ctx, s.path)
+	if s.isHopeless(err) {
+		if err = s.setAside(err); err != nil {
+			return err
+		}
+		db, err = connect(ctx, s.path)
+	}
+	if err != nil {
+		return err
+	}
+	s.db.Store(db)
+	return nil
+}
+
+// isHopeless reports whether no attempt to use the file can succeed.
+func (s *Store) isHopeless(err error) bool {
+	return isDamage(err) || s.cfg.Daemon && errors.Is(err, ErrNewer)
+}
+
+// isDamage reports whether an error says that the file is no sound database.
+func isDamage(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return errors.Is(err, errBadRow) || errors.Is(err, errForeign)
+	}
+	code := e.Code() & 0xff
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}
+
+// errForeign means that the file is a database, but not one of ours.
+var errForeign = errors.New("is not a database of moonlatch's")
+
+// lock keeps other processes from opening the database meanwhile.
+func lock(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return func() { d.Close() }, nil
+}
+
+// connect opens the file, for its owner only, and brings it to the present version.
+func connect(ctx context.Context, path string) (*database, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file: move it away", path)
+	}
+	c, err := sqlite.NewConnector("file:" + escape(path) + pragmas)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{c})
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(1)
+	d := &database{db, info}
+	if err := d.prepare(ctx, path); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
+	}
+	return d, nil
+}
+
+// connector keeps SQLite from deleting the write-ahead log when it closes a database: it goes by the
+// name, where the log of a new database may be by then.
+type connector struct{ driver.Connector }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.(sqlite.FileControl).FileControlPersistWAL("main", 1); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// escape makes a path part of a URI as SQLite reads it.
+func escape(path string) string {
+	return strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
+// prepare makes sure that the database is one of ours, of this version.
+func (d *database) prepare(ctx context.Context, path string) error {
+	conn, err := d.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	v, err := userVersion(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if v > version {
+		return fmt.Errorf("it %w: %d, and this moonlatch knows %d at most; use the moonlatch that made it, or move %s away to begin anew",
+			ErrNewer, v, version, filepath.Base(path))
+	}
+	if v == 0 {
+		var tables int
+		if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+			return err
+		}
+		if tables > 0 {
+			return errForeign
+		}
+	}
+	if err := migrate(ctx, conn); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return d.sound(ctx, conn)
+}
+
+// sound looks at the end of each table: a file that was cut or overwritten shows there.
+func (d *database) sound(ctx context.Context, conn *sql.Conn) error {
+	for _, q := range []string{
+		"SELECT count(*) FROM (SELECT 1 FROM bans ORDER BY family DESC, bits DESC, addr DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT 1 FROM history ORDER BY id DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT 1 FROM sources ORDER BY span DESC, start DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT 1 FROM packets ORDER BY id DESC LIMIT 1)",
+	} {
+		var n int
+		if err := conn.QueryRowContext(ctx, q).Scan(&n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setAside renames the file, and what belongs to it, so that nothing is lost.
+func (s *Store) setAside(why error) error {
+	aside := fmt.Sprintf("%s.%s", s.path, time.Now().UTC().Format("20060102T150405.000Z"))
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		err := os.Rename(s.path+suffix, aside+suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w, and it cannot be set aside: %w", why, err)
+		}
+	}
+	s.counters.setAside.Add(1)
+	s.cfg.Log.Error("the history cannot be used: it is set aside and begins anew", "file", aside, "error", why)
+	s.lost()
+	return nil
+}
+
+func (s *Store) lost() {
+	if s.cfg.Lost != nil {
+		s.cfg.Lost()
+	}
+}
