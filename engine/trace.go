@@ -59,6 +59,8 @@ type TraceVisit struct {
 	Matched bool   `json:"matched"`
 	Verdict string `json:"verdict,omitempty"`
 	Policy  bool   `json:"chainPolicy,omitempty"`
+
+	Compared []lab.Comparison `json:"compared,omitempty"`
 }
 
 // TraceInForce completes a request with what is in force on this host, and changes nothing here.
@@ -201,7 +203,7 @@ func (r *Rehearsal) explain(result *lab.Result, req TraceRequest) Trace {
 		}
 		out.Visits = append(out.Visits, TraceVisit{
 			Table: v.Family + " " + v.Table, Chain: v.Chain, Hook: v.Hook, Rule: v.Rule.Name, Text: v.Rule.Text,
-			Place: places.of(v.Chain, by), Matched: v.Matched, Verdict: v.Verdict, Policy: v.Policy,
+			Place: places.of(v.Chain, by), Matched: v.Matched, Verdict: v.Verdict, Policy: v.Policy, Compared: v.Compared,
 		})
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -155,8 +156,24 @@ func (p path) visit(w *writer, v engine.TraceVisit) {
 	case v.Matched:
 		w.linef("  > %s%s%s", name, v.Text, place)
 	default:
-		w.linef("%s", p.paint(dim, "    "+name+v.Text+place))
+		w.linef("%s%s", p.paint(dim, "    "+name+v.Text+place), reasons(v.Compared))
 	}
+}
+
+// reasons tells why a rule did not match.
+func reasons(compared []lab.Comparison) string {
+	var out []string
+	for _, c := range lab.Reasons(compared) {
+		has := c.Has
+		if has == "" {
+			has = "none"
+		}
+		out = append(out, c.Key+" is "+has)
+	}
+	if out == nil {
+		return ""
+	}
+	return "  <- " + strings.Join(out, ", ")
 }
 
 // because ends the line of the verdict.

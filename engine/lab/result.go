@@ -54,8 +54,9 @@ type Visit struct {
 	Hook                 string // of a base chain
 	Rule                 Rule
 	Matched              bool
-	Verdict              string // of a rule that matched, and of a policy: "accept", "jump web", "continue"
-	Policy               bool   // it is the chain's policy, not a rule
+	Verdict              string       // of a rule that matched, and of a policy: "accept", "jump web", "continue"
+	Policy               bool         // it is the chain's policy, not a rule
+	Compared             []Comparison // what the rule asked of the packet, as far as that can be told
 }
 
 // judge makes a result of what was traced.
@@ -71,7 +72,7 @@ func (l *Lab) judge(p Packet, steps []step) *Result {
 		if s.table == ownTable {
 			continue
 		}
-		v := w.step(s)
+		v := w.step(s, s.header(l.LinkName))
 		r.Visits = w.visits
 		if v == nil {
 			continue
@@ -127,6 +128,7 @@ type walker struct {
 	base   *chain // the base chain that the packet is in
 	stack  []frame
 	visits []Visit
+	packet header // as the base chain found it
 }
 
 // frame is a chain that the packet is in, and the next rule of it.
@@ -137,13 +139,16 @@ type frame struct {
 
 // step follows the packet to where a trace message finds it, noting the rules that it passed
 // on the way, and returns the visit that the message tells of.
-func (w *walker) step(s step) *Visit {
+func (w *walker) step(s step, now header) *Visit {
 	table := familyName(s.family) + " " + s.table
 	c := w.rules.chains[chainKey(table, s.chain)]
 	if c == nil {
 		return nil
 	}
 	w.enter(c)
+	if now.known {
+		w.packet = now
+	}
 	top := &w.stack[len(w.stack)-1]
 	if s.kind != traceRule {
 		w.pass(top, len(c.rules))
@@ -157,7 +162,7 @@ func (w *walker) step(s step) *Visit {
 	}
 	w.pass(top, i)
 	top.next = i + 1
-	w.add(Visit{Rule: c.rules[i], Matched: true, Verdict: verdictName(s)}, c)
+	w.add(Visit{Rule: c.rules[i], Matched: true, Verdict: verdictName(s), Compared: compare(c.rules[i].Text, &w.packet)}, c)
 	switch target := w.rules.chains[chainKey(table, s.target)]; {
 	case s.verdict == verdictGoto && target != nil:
 		w.stack[len(w.stack)-1] = frame{chain: target}
@@ -201,7 +206,8 @@ func (w *walker) leave() {
 // pass notes the rules that did not match.
 func (w *walker) pass(f *frame, to int) {
 	for ; f.next < to; f.next++ {
-		w.add(Visit{Rule: f.rules[f.next]}, f.chain)
+		rule := f.rules[f.next]
+		w.add(Visit{Rule: rule, Compared: compare(rule.Text, &w.packet)}, f.chain)
 	}
 }
 

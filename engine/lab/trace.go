@@ -17,6 +17,7 @@ type step struct {
 	handle       uint64
 	verdict      int32  // one of the kernel's, of a rule or of a policy
 	target       string // of a jump or a goto
+	headerReader        // the packet, once a base chain
 }
 
 // linux/netfilter/nf_tables.h: enum nft_trace_types.
@@ -80,6 +81,8 @@ func parseStep(messageType uint16, b []byte) (s step, ok bool, err error) {
 			d.Nested(s.readVerdict)
 		case tracePolicyV:
 			s.verdict = int32(d.Uint32())
+		default:
+			s.attribute(d)
 		}
 	}
 	return s, d.Err() == nil, d.Err()
