@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"engine/ruleset":                {},
 	"engine/packet":                 {},
 	"engine/boottime":               {},
+	"engine/feed":                   {"engine/packet"},
 	"engine/session":                {"engine/boottime"},
 	"engine/control":                {},
 	"engine/netns":                  {},
@@ -40,7 +41,7 @@ var mayImport = map[string][]string{
 	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/ruleset"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
-		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
+		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/feed", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
 		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"moonlatch/engine/policy"
@@ -23,11 +22,10 @@ type caller struct {
 	due     []time.Time // of each of the current policy's timers; zero when it is done
 }
 
-func newCaller(q *queue, log *slog.Logger, o Observer) *caller {
+func newCaller(q *queue, failed func(error), o Observer) *caller {
 	return &caller{
 		queue: q, started: make(chan *runtime), ended: make(chan *runtime), stopped: make(chan struct{}),
-		failed:  func(err error) { log.Debug("callback failed", "error", err) },
-		observe: o, pulse: newPulse(),
+		failed: failed, observe: o, pulse: newPulse(),
 	}
 }
 

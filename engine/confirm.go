@@ -9,6 +9,7 @@ import (
 
 	"moonlatch/engine/boottime"
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
@@ -29,7 +30,9 @@ func (f *Firewall) Confirm(ctx context.Context, req control.ConfirmRequest) (con
 		return control.Confirmed{}, explain(err)
 	}
 	told := TellSession(req, g.Armed)
-	f.log.Info("generation confirmed", "generation", g.Number, "policy", g.Policy, "by", req.By, "session", told.Session, "why", told.Why)
+	f.tell(feed.Item{Kind: feed.KindConfirm, Generation: &feed.Generation{
+		Number: g.Number, Policy: g.Policy, By: req.By, Session: told.Session, Why: told.Why,
+	}})
 	return control.Confirmed{APIVersion: control.Version, Generation: *describe(&g), Session: told}, nil
 }
 

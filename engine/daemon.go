@@ -54,9 +54,10 @@ type Daemon struct {
 
 	mu       sync.Mutex // held while generations change
 	previous *runtime   // of the confirmed generation, while another is on trial
-	trial    uint64     // the generation on trial as far as the bans know, or 0
 
+	trial    atomic.Uint64             // the generation on trial as far as the bans know, or 0; changes under mu
 	deadline atomic.Pointer[time.Time] // of that trial; nil without one
+	ended    atomic.Uint64             // the generation whose trial's end has been told
 	counters counters
 	drift    driftWatch
 }
@@ -86,9 +87,9 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	if d.socket, err = control.Listen(socket); err != nil {
 		return nil, explain(errors.Join(err, r.Close(), lock.Close()))
 	}
-	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, log: cfg.Log, pulse: newPulse()}
-	d.caller = newCaller(d.queue, cfg.Log, d.observe)
-	d.liveness, d.checking = newLiveness(cfg.Log), make(chan struct{}, 1)
+	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, links: &d.links, teller: d.teller, pulse: newPulse()}
+	d.caller = newCaller(d.queue, d.failed, d.observe)
+	d.liveness, d.checking = newLiveness(d.teller), make(chan struct{}, 1)
 	d.counters.reloadOK.Store(true)
 	d.links.refresh()
 	return d, nil
@@ -184,7 +185,7 @@ func (d *Daemon) follow(ctx context.Context) error {
 func (d *Daemon) untilSync() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.trial == 0 {
+	if d.trial.Load() == 0 {
 		return syncEvery
 	}
 	return max(settleAfter, min(syncEvery, time.Until(*d.deadline.Load())+settleAfter))

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/nft"
 )
@@ -79,9 +80,9 @@ func (d *Daemon) lookForDrift(ctx context.Context, heard nft.Change) {
 	w.gaveUp = w.gaveUp || exhausted
 	switch {
 	case found.Mode != generation.HealDrift:
-		d.leaveDrift(driftReported, "somebody changed the rules, and the policy wants it left so", found.What, heard)
+		d.leaveDrift(driftReported, found.What, heard)
 	case w.gaveUp:
-		d.leaveDrift(driftGaveUp, "somebody keeps changing the rules: they are not put back any more", found.What, heard)
+		d.leaveDrift(driftGaveUp, found.What, heard)
 	case pause > 0:
 		w.heard, w.again = heard, now.Add(pause)
 	default:
@@ -119,20 +120,22 @@ func (d *Daemon) healDrift(ctx context.Context, heard nft.Change) {
 	w.setAmiss("")
 	if found != nil { // otherwise another process has put it right meanwhile
 		w.count[driftHealed].Add(1)
-		d.log.Error("somebody changed the rules: they are put back; to be rid of them for good, run moonlatch reset",
-			"drift", found.What, "process", heard.Process, "pid", heard.PID)
+		d.tellDrift(feed.DriftHealed, found.What, heard)
 	}
 }
 
 // leaveDrift says, once, that nothing is done, and looks again for whether somebody
 // has put it right: what this daemon's own commands do, the monitor does not tell.
-func (d *Daemon) leaveDrift(as int, message, what string, heard nft.Change) {
+func (d *Daemon) leaveDrift(as int, what string, heard nft.Change) {
 	d.drift.heard, d.drift.again = heard, time.Now().Add(syncEvery)
 	if d.drift.said {
 		return
 	}
 	d.drift.said = true
 	d.drift.count[as].Add(1)
-	d.log.Error(message+"; moonlatch apply or restore brings them back, moonlatch reset removes them for good",
-		"drift", what, "process", heard.Process, "pid", heard.PID)
+	d.tellDrift([...]string{driftReported: feed.DriftReported, driftGaveUp: feed.DriftGaveUp}[as], what, heard)
+}
+
+func (d *Daemon) tellDrift(done, what string, heard nft.Change) {
+	d.tell(feed.Item{Kind: feed.KindDrift, Drift: &feed.Drift{What: what, Done: done, Process: heard.Process, PID: heard.PID}})
 }

@@ -18,6 +18,7 @@ import (
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
@@ -57,8 +58,8 @@ type Firewall struct {
 	nft         *nft.Client
 	generations *generation.Manager
 	bans        *ban.Book
-	log         *slog.Logger
 	observe     Observer
+	teller
 }
 
 var _ control.Service = (*Firewall)(nil)
@@ -74,11 +75,11 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	f := &Firewall{nft: client, generations: g, log: cfg.Log, observe: cfg.Observe}
+	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, teller: teller{feed.NewHub(), cfg.Log}}
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}
-	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.booked, Failed: f.unbooked})
+	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.booked, Lifted: f.lifted, Failed: f.unbooked})
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -88,15 +89,8 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 // Close frees what the Firewall holds. Rules and bans stay in force.
 func (f *Firewall) Close() error { return errors.Join(f.bans.Close(), f.nft.Close()) }
 
-// booked logs a ban that is in force.
-func (f *Firewall) booked(b ban.Ban) {
-	f.log.Info("banned", "target", showTarget(b.Target), "until", b.Until.UTC().Format(time.RFC3339), "by", b.By, "why", b.Why)
-}
-
-// unbooked logs a ban that a policy wanted and the kernel refused.
-func (f *Firewall) unbooked(r ban.Request, err error) {
-	f.log.Error("not banned", "target", showTarget(r.Target), "by", r.By, "why", r.Why, "error", err)
-}
+// Feed tells what happens.
+func (f *Firewall) Feed() *feed.Hub { return f.feed }
 
 type unobserved struct{}
 

@@ -2,11 +2,11 @@ package engine
 
 import (
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/policy"
 )
@@ -33,7 +33,7 @@ type failure struct {
 // safe for concurrent use.
 type liveness struct {
 	wake chan struct{} // holds a token when the daemon shall look at once
-	log  *slog.Logger
+	teller
 
 	mu       sync.Mutex
 	lease    time.Duration // the shortest; 0 where no generation has one
@@ -48,8 +48,8 @@ type liveness struct {
 	failures           [causes]uint64
 }
 
-func newLiveness(log *slog.Logger) *liveness {
-	return &liveness{wake: make(chan struct{}, 1), log: log}
+func newLiveness(t teller) *liveness {
+	return &liveness{wake: make(chan struct{}, 1), teller: t}
 }
 
 // lookNow has the daemon look at once, as a lease or a check may be another one.
@@ -86,12 +86,20 @@ func (l *liveness) stands(s generation.State, lease time.Duration) {
 		if l.deadline.IsZero() || l.deadline.After(now) {
 			l.deadline = now // as far as is known
 		}
-		l.log.Error("the liveness lease ran out: everything passes", "generation", l.number, "lease", lease, "why", l.why())
+		l.tellLease(feed.Lease{State: feed.LeaseOpen, Seconds: lease.Seconds(), Why: l.why()})
 	case !alive.Over():
 		l.open = false
 		l.deadline = now.Add(shortest(alive.Left, s.ConfirmedAlive.Left))
 	}
 }
+
+// tellLease tells of the current generation's lease. The caller holds l.mu.
+func (l *liveness) tellLease(told feed.Lease) {
+	told.Generation = l.number
+	l.tell(feed.Item{Kind: feed.KindLease, Lease: &told})
+}
+
+func seconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
 
 // why says why the lease was not renewed. The caller holds l.mu.
 func (l *liveness) why() string {
@@ -108,10 +116,9 @@ func (l *liveness) renewed() {
 	now := time.Now()
 	switch {
 	case l.open:
-		l.log.Warn("all is well again: the liveness lease is renewed, and the generation filters",
-			"generation", l.number, "open", now.Sub(l.deadline).Round(time.Millisecond))
+		l.tellLease(feed.Lease{State: feed.LeaseFilters, Seconds: seconds(now.Sub(l.deadline))})
 	case l.failure != nil:
-		l.log.Info("all is well again: the liveness lease is renewed", "generation", l.number)
+		l.tellLease(feed.Lease{State: feed.LeaseRenewed})
 	}
 	l.renewals++
 	l.looked, l.failure, l.open, l.deadline = now, nil, false, now.Add(l.lease)
@@ -124,13 +131,12 @@ func (l *liveness) failed(f *failure) (lease time.Duration, runsOut time.Time) {
 	now := time.Now()
 	if l.failure == nil || l.failure.cause != f.cause {
 		l.since = now
-		left := max(0, l.deadline.Sub(now)).Round(time.Millisecond)
-		log := l.log.With("generation", l.number, "left", left, "why", f.err)
+		told := feed.Lease{State: feed.LeaseFailing, Seconds: seconds(max(0, l.deadline.Sub(now))), Why: f.err.Error()}
 		var raised *policy.CallError
 		if errors.As(f.err, &raised) {
-			log = log.With("traceback", raised.Traceback)
+			told.Traceback = raised.Traceback
 		}
-		log.Warn("the liveness lease is not renewed: everything passes when it runs out")
+		l.tellLease(told)
 	}
 	l.failures[f.cause]++
 	l.looked, l.failure = now, f

@@ -27,7 +27,7 @@ func flooded(t *testing.T, b *ban.Book, spec detect.Spec, shadow bool, from stri
 		t.Fatal(err)
 	}
 	log = new(bytes.Buffer)
-	r := &reader{bans: b, queue: newQueue(), log: slog.New(slog.NewTextHandler(log, nil))}
+	r := &reader{bans: b, queue: newQueue(), teller: teller{log: slog.New(slog.NewTextHandler(log, nil))}}
 	d := &detector{&policy.Detector{Name: spec.Name, Spec: spec, Ban: []time.Duration{time.Hour}, Shadow: shadow}, state}
 	p := packet.Packet{Src: netip.MustParseAddr(from), Dst: netip.MustParseAddr("192.0.2.1"), Dport: 22, HasPorts: true, Time: time.Now()}
 	state.Observe(&p)
@@ -79,7 +79,7 @@ func TestHitBansWhatWasCountedTogether(t *testing.T) {
 func TestShadowedHit(t *testing.T) {
 	b := openBook(t)
 	log := flooded(t, b, detect.Spec{Count: detect.Events, Bits4: 24}, true, "203.0.113.9")
-	if want := `msg="would ban" source=203.0.113.0/24 detector=flood why="2 packets in 0s"`; !strings.Contains(log.String(), want) {
+	if want := `msg="would ban" kind=would_ban target=203.0.113.0/24 by=flood why="2 packets in 0s"`; !strings.Contains(log.String(), want) {
 		t.Errorf("log: %s, want %s", log, want)
 	}
 	if diff := cmp.Diff([]string(nil), bannedBy(t, b)); diff != "" {

@@ -180,7 +180,7 @@ fw.detect "knocking" { on = seen, over = 1, within = "60s", action = function() 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCaller(newQueue(), slog.New(slog.DiscardHandler), unobserved{})
+	c := newCaller(newQueue(), func(error) {}, unobserved{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { c.run(ctx) })

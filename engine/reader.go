@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/detect"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/packet"
 	"moonlatch/nflog"
 )
@@ -22,7 +22,8 @@ type reader struct {
 	running *atomic.Pointer[runtime]
 	bans    *ban.Book
 	queue   *queue
-	log     *slog.Logger
+	links   *links // the names of interfaces; may be nil without a feed
+	teller
 
 	pulse     *pulse
 	packet    packet.Packet // reused for every event
@@ -64,6 +65,9 @@ func (r *reader) event(ev *nflog.Event) {
 	if err := p.Decode(ev.HWProtocol, ev.Payload); err != nil && !errors.Is(err, packet.ErrNotIP) {
 		r.undecoded.Add(1)
 	}
+	if r.feed != nil {
+		r.feed.Event(&to.source, r.links.name(p.Iif), r.links.name(p.Oif), p)
+	}
 	if to.Trap > 0 {
 		r.trapped(to, p)
 	}
@@ -97,7 +101,9 @@ func metadata(p *packet.Packet, ev *nflog.Event) {
 func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) {
 	switch {
 	case d.Shadow:
-		r.log.Info("would ban", "source", showTarget(sourceTarget(r.bans, hit.Src)), "detector", d.Name, "why", hit.Why())
+		r.tell(feed.Item{Kind: feed.KindWouldBan, Ban: &feed.Ban{
+			Target: feed.Target{Prefix: sourceTarget(r.bans, hit.Src)}, By: d.Name, Why: hit.Why(), Origin: string(ban.Local),
+		}})
 	case len(d.Ban) > 0:
 		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when})
 	}

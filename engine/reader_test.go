@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/ban"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/policy"
 	"moonlatch/nflog"
 )
@@ -47,7 +48,7 @@ local input = fw.chain "input" { hook = "input" }
 	}
 	running := new(atomic.Pointer[runtime])
 	running.Store(rt)
-	return &reader{running: running, queue: newQueue(), log: slog.New(slog.DiscardHandler)}
+	return &reader{running: running, queue: newQueue(), links: &links{}, teller: teller{feed: feed.NewHub(), log: slog.New(slog.DiscardHandler)}}
 }
 
 // synEvent is a logged SYN from source to a port, as the kernel reports it.

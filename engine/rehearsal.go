@@ -89,10 +89,9 @@ func (r *Rehearsal) start(ctx context.Context, in *tables, log *slog.Logger) err
 		return err
 	}
 	queue := newQueue()
-	r.reader = &reader{running: &atomic.Pointer[runtime]{}, bans: r.bans, queue: queue, log: log, pulse: newPulse()}
+	r.reader = &reader{running: &atomic.Pointer[runtime]{}, bans: r.bans, queue: queue, teller: teller{log: log}, pulse: newPulse()}
 	r.reader.running.Store(rt)
-	r.caller = newCaller(queue, log, unobserved{})
-	r.caller.failed = func(err error) { r.failed = append(r.failed, err) }
+	r.caller = newCaller(queue, func(err error) { r.failed = append(r.failed, err) }, unobserved{})
 	r.caller.start(rt, r.now())
 	r.Observe = r.observe
 	return nil

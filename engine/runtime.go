@@ -6,6 +6,7 @@ import (
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/detect"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/packet"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
@@ -25,6 +26,7 @@ type runtime struct {
 // route is what becomes of the packets that one rule logs.
 type route struct {
 	ruleset.Route
+	source    feed.Source
 	trap      ban.Request // of a trap: what each packet asks for, but for target and time
 	detectors []*detector
 	handlers  []*policy.Handler
@@ -46,7 +48,7 @@ func newRuntime(generation uint64, p *policy.Policy) (*runtime, error) {
 		rt.detectors = append(rt.detectors, &detector{d, state})
 	}
 	for _, r := range p.Ruleset().Routes() {
-		to := &route{Route: r}
+		to := &route{Route: r, source: sourceOf(r)}
 		if r.Trap > 0 {
 			to.trap = ban.Request{Times: []time.Duration{r.Trap}, Why: "touched " + r.Rule.Name, By: "trap", Origin: ban.Local}
 		}
@@ -63,6 +65,15 @@ func newRuntime(generation uint64, p *policy.Policy) (*runtime, error) {
 		rt.routes[r.Prefix] = to
 	}
 	return rt, nil
+}
+
+// sourceOf says what the feed calls a rule that logs.
+func sourceOf(r ruleset.Route) feed.Source {
+	stream := "trap"
+	if r.Stream != nil {
+		stream = r.Stream.Name
+	}
+	return feed.Source{Stream: stream, Chain: r.Chain, Rule: r.Rule.Name, Verdict: r.Rule.Verdict()}
 }
 
 // callback is one call of a policy's Lua that waits for its turn. Exactly one

@@ -19,14 +19,17 @@ func TestMain(m *testing.M) { netnstest.Main(m) }
 
 // openBook returns a ban book in the tests' private namespace that protects a
 // host of 2001:db8:1::/64 and one of 198.51.100.0/24.
-func openBook(t *testing.T) *ban.Book {
+func openBook(t *testing.T) *ban.Book { return openBookOf(t, ban.Config{}) }
+
+func openBookOf(t *testing.T, cfg ban.Config) *ban.Book {
 	t.Helper()
 	netnstest.Kernel(t)
 	c, err := nft.Open(nft.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := ban.Open(t.Context(), ban.Config{NFT: c})
+	cfg.NFT = c
+	b, err := ban.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/policy"
 )
@@ -46,8 +48,10 @@ func (d *Daemon) settle(ctx context.Context, s generation.State) (generation.Sta
 		return s, err
 	}
 	if ended != nil {
-		d.log.Warn("trial ended: it was not confirmed in time, and the kernel has put the fallback in force",
-			"generation", ended.Number, "policy", ended.Policy, "fallback", ended.Fallback)
+		d.ended.Store(ended.Number)
+		d.tell(feed.Item{Kind: feed.KindTrialEnd, Generation: &feed.Generation{
+			Number: ended.Number, Policy: ended.Policy, Fallback: string(ended.Fallback),
+		}})
 		d.counters.rollbacks[byDeadline].Add(1)
 	}
 	return d.generations.State()
@@ -60,13 +64,14 @@ func (d *Daemon) followTrial(ctx context.Context, s generation.State) error {
 	if s.Trial != nil {
 		on = s.Trial.Number
 	}
-	if on == d.trial {
+	known := d.trial.Load()
+	if on == known {
 		return d.followDeadline(ctx, s)
 	}
-	if d.trial != 0 && on == 0 {
-		return d.endTrial(ctx, s.Confirmed != nil && s.Confirmed.Number == d.trial)
+	if known != 0 && on == 0 {
+		return d.endTrial(ctx, known, s.Confirmed != nil && s.Confirmed.Number == known)
 	}
-	d.trial = on
+	d.trial.Store(on)
 	d.deadline.Store(&s.Deadline)
 	d.bans.BeginTrial(s.Deadline)
 	return nil
@@ -78,30 +83,42 @@ const moved = 100 * time.Millisecond
 
 // followDeadline notices that the trial was extended, whoever did it.
 func (d *Daemon) followDeadline(ctx context.Context, s generation.State) error {
-	if d.trial == 0 || s.Expired || s.Deadline.Sub(*d.deadline.Load()) < moved {
+	if d.trial.Load() == 0 || s.Expired || s.Deadline.Sub(*d.deadline.Load()) < moved {
 		return nil
 	}
 	if err := d.bans.MoveTrial(ctx, s.Deadline); err != nil {
 		return err
 	}
 	d.deadline.Store(&s.Deadline)
-	d.log.Info("trial extended", "generation", s.Trial.Number, "until", s.Deadline.UTC().Format(time.RFC3339))
+	d.tell(feed.Item{Kind: feed.KindExtend, Generation: &feed.Generation{Number: s.Trial.Number, Policy: s.Trial.Policy, Until: s.Deadline}})
 	return nil
 }
 
 // endTrial is tried again by the next sync when the kernel does not take what it
 // means for the bans.
-func (d *Daemon) endTrial(ctx context.Context, confirmed bool) error {
+func (d *Daemon) endTrial(ctx context.Context, number uint64, confirmed bool) error {
 	if err := d.bans.EndTrial(ctx, confirmed); err != nil {
 		return err
 	}
-	d.trial = 0
+	d.trial.Store(0)
 	d.deadline.Store(nil)
+	if d.ended.Swap(number) != number {
+		d.endedByOthers(number, confirmed)
+	}
 	if confirmed {
 		d.caller.end(d.previous)
 		d.previous = nil
 	}
 	return nil
+}
+
+// endedByOthers tells of a trial that somebody confirmed or rolled back without this daemon.
+func (d *Daemon) endedByOthers(number uint64, confirmed bool) {
+	kind := feed.KindRollback
+	if confirmed {
+		kind = feed.KindConfirm
+	}
+	d.tell(feed.Item{Kind: kind, Generation: &feed.Generation{Number: number, By: "another process"}})
 }
 
 // runPolicyOf makes the policy of the generation in force the one that runs:
@@ -197,8 +214,15 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 	if err := d.tryPolicy(ctx, rt, req); err != nil {
 		return applied, explain(err)
 	}
-	d.log.Info("generation on trial", "generation", rt.generation, "policy", req.Entry, "by", req.By, "seconds", applied.Left)
+	d.tell(feed.Item{Kind: feed.KindApply, Generation: &feed.Generation{
+		Number: rt.generation, Policy: req.Entry, By: req.By, Until: deadlineOf(applied), Fallback: applied.Generation.Fallback,
+	}})
 	return applied, nil
+}
+
+// deadlineOf is when the trial of a generation that was just applied ends.
+func deadlineOf(a control.Applied) time.Time {
+	return time.Now().Add(time.Duration(a.Left * float64(time.Second))).Round(time.Second)
 }
 
 // tryPolicy runs the policy of a generation that has just been put on trial.
@@ -228,8 +252,9 @@ func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime, req control.ApplyRe
 
 // Confirm implements control.Service.
 func (d *Daemon) Confirm(ctx context.Context, req control.ConfirmRequest) (control.Confirmed, error) {
-	c, err := d.Firewall.Confirm(ctx, req)
-	return c, d.after(ctx, err)
+	d.ending()
+	c, err := d.Firewall.Confirm(ctx, req) // which tells of it
+	return c, d.after(ctx, d.unlessEnded(err))
 }
 
 // Extend implements control.Service.
@@ -238,14 +263,33 @@ func (d *Daemon) Extend(ctx context.Context, req control.ExtendRequest) (control
 	return e, d.after(ctx, err)
 }
 
+// ending has the end of the trial told by whoever ends it, and returns what is on trial.
+func (d *Daemon) ending() uint64 {
+	number := d.trial.Load()
+	d.ended.Store(number)
+	return number
+}
+
+// unlessEnded takes ending back where that failed.
+func (d *Daemon) unlessEnded(err error) error {
+	if err != nil {
+		d.ended.Store(0)
+	}
+	return err
+}
+
 // Rollback implements control.Service.
 func (d *Daemon) Rollback(ctx context.Context, req control.RollbackRequest) (control.Status, error) {
-	_, err := d.Firewall.Rollback(ctx, req)
+	number := d.ending()
+	s, err := d.Firewall.Rollback(ctx, req)
 	if err == nil {
 		d.counters.rollbacks[byHand].Add(1)
-		d.log.Warn("trial rolled back by hand")
+		if number == 0 && s.Confirmed != nil {
+			number = s.Confirmed.Number // it stood aside, and filters again
+		}
+		d.tell(feed.Item{Kind: feed.KindRollback, Generation: &feed.Generation{Number: number}})
 	}
-	if err := d.after(ctx, err); err != nil {
+	if err := d.after(ctx, d.unlessEnded(err)); err != nil {
 		return control.Status{}, err
 	}
 	return d.Status(ctx)
@@ -253,12 +297,13 @@ func (d *Daemon) Rollback(ctx context.Context, req control.RollbackRequest) (con
 
 // Reset implements control.Service.
 func (d *Daemon) Reset(ctx context.Context) (control.ResetResult, error) {
+	d.ending()
 	r, err := d.Firewall.Reset(ctx)
 	if err == nil && len(r.Generations) > 0 {
 		d.counters.rollbacks[byReset].Add(1)
-		d.log.Warn("firewall reset: everything passes", "generations", r.Generations, "bans", r.Bans)
+		d.tell(feed.Item{Kind: feed.KindReset, Generation: &feed.Generation{Number: slices.Max(r.Generations), Bans: r.Bans}})
 	}
-	return r, d.after(ctx, err)
+	return r, d.after(ctx, d.unlessEnded(err))
 }
 
 // after syncs with the kernel after a change and returns the first error.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"moonlatch/engine/feed"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 )
@@ -60,7 +61,7 @@ func (d *Daemon) changedByOthers(ctx context.Context, c nft.Change) {
 	d.log.Info("another process changed our tables", "process", c.Process, "pid", c.PID)
 	restored, err := d.bans.Mend(ctx)
 	if restored {
-		d.log.Error("somebody took the bans out of the kernel: they are back", "process", c.Process, "pid", c.PID)
+		d.tellDrift(feed.DriftBans, "", c)
 	}
 	d.lookForDrift(ctx, c) // before the policy is brought in step: what is put back goes on as it was
 	if err = errors.Join(err, d.sync(ctx)); err != nil && ctx.Err() == nil {

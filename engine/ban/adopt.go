@@ -76,7 +76,7 @@ func (b *Book) adoptElements(ctx context.Context, s set, elements []nft.Element,
 	if err := b.lift(ctx, lift); err != nil {
 		return err
 	}
-	b.counters.unbanned(UnbannedProtected, len(lift))
+	b.ended(lift, len(lift), UnbannedProtected)
 	return nil
 }
 

@@ -126,7 +126,7 @@ func TestIndex(t *testing.T) {
 			t.Errorf("%s is banned until %s, want for ever", s, e.until())
 		}
 	}
-	if got := x.sweep(now); got != 1 {
+	if _, got := x.sweep(now, 0); got != 1 {
 		t.Errorf("%d had ended, want 1", got)
 	}
 	x.put(at("192.0.2.1"), newEntry(now+3*time.Minute, 2, false))

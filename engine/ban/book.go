@@ -27,6 +27,9 @@ type Config struct {
 	Observe func(latency time.Duration)
 	// Booked gets each ban that the kernel acknowledged. May be nil.
 	Booked func(Ban)
+	// Lifted gets the targets of n bans that ended, and how, as Stats has it: at most maxNamed
+	// of them, and none where all were lifted at once. May be nil.
+	Lifted func(targets []netip.Prefix, n int, how string)
 	// Failed gets each submitted request that the kernel refused for good. May be nil.
 	Failed func(Request, error)
 	// Storm is told when bans begin to be held back, and when that is over. May be nil.

@@ -134,7 +134,7 @@ func TestKernelEndsBans(t *testing.T) {
 	mustBan(t, b, ask("203.0.113.1", time.Hour))
 	eventually(t, func() bool { return len(listBans(t, b)) == 1 })
 	eventually(t, func() bool {
-		b.index.sweep(b.clock())
+		b.index.sweep(b.clock(), 0)
 		return b.Stats().InForce[Kind{IPv4, Local}] == 1
 	})
 	time.Sleep(rounding)

@@ -176,20 +176,22 @@ func (s *shard) appendBans(bans []knownBan, into set) []knownBan {
 	return bans
 }
 
-// sweep forgets the bans that have ended and returns how many did.
-func (x *index) sweep(now time.Duration) int {
-	n := 0
+// sweep forgets the bans that have ended, and returns how many did and some of them, most at most.
+func (x *index) sweep(now time.Duration, most int) (some []target, n int) {
 	for i := range x.shards {
 		s := &x.shards[i]
 		s.mu.Lock()
 		for t, e := range s.m {
-			if e.until() <= now {
-				delete(s.m, t)
-				x.count(t, e, -1)
-				n++
+			if e.until() > now {
+				continue
+			}
+			delete(s.m, t)
+			x.count(t, e, -1)
+			if n++; n <= most {
+				some = append(some, t)
 			}
 		}
 		s.mu.Unlock()
 	}
-	return n
+	return some, n
 }

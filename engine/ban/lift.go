@@ -30,7 +30,7 @@ func (b *Book) Unban(ctx context.Context, p netip.Prefix) error {
 	if err := b.lift(ctx, []target{t}); err != nil {
 		return fmt.Errorf("unban %s: %w", show(n), err)
 	}
-	b.counters.unbanned(UnbannedRequest, 1)
+	b.ended([]target{t}, 1, UnbannedRequest)
 	return nil
 }
 
@@ -82,6 +82,22 @@ func (b *Book) forget(targets []target) {
 	}
 }
 
+// maxNamed is how many of the bans that end together are named.
+const maxNamed = 1024
+
+// ended counts bans that ended, and tells who wants to know.
+func (b *Book) ended(targets []target, n int, how string) {
+	b.counters.unbanned(how, n)
+	if b.cfg.Lifted == nil || n == 0 {
+		return
+	}
+	named := make([]netip.Prefix, min(len(targets), maxNamed))
+	for i := range named {
+		named[i] = targets[i].prefix()
+	}
+	b.cfg.Lifted(named, n, how)
+}
+
 // UnbanAll lifts all bans, whoever made them, and returns how many elements that were: a ban that
 // others overlap may have several.
 func (b *Book) UnbanAll(context.Context) (int, error) {
@@ -91,7 +107,7 @@ func (b *Book) UnbanAll(context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("unban all: %w", err)
 	}
-	b.index.sweep(forever)
+	b.index.sweep(forever, 0)
 	clear(b.prefixes)
 	b.crowds = crowds{}
 	if b.trial != nil {
@@ -100,7 +116,7 @@ func (b *Book) UnbanAll(context.Context) (int, error) {
 	if b.adoption != nil {
 		b.adoption.void = true
 	}
-	b.counters.unbanned(UnbannedRequest, n)
+	b.ended(nil, n, UnbannedRequest)
 	return n, nil
 }
 

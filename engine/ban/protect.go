@@ -206,7 +206,7 @@ func (b *Book) liftProtected(ctx context.Context, was, now *protection) error {
 	if err := b.lift(ctx, lift); err != nil {
 		return err
 	}
-	b.counters.unbanned(UnbannedProtected, len(lift))
+	b.ended(lift, len(lift), UnbannedProtected)
 	return nil
 }
 

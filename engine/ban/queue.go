@@ -87,7 +87,8 @@ func (b *Book) Run(ctx context.Context) error {
 			b.Flush(context.WithoutCancel(ctx))
 			return nil
 		case <-sweep.C:
-			b.counters.unbanned(UnbannedExpired, b.index.sweep(b.clock()))
+			expired, n := b.index.sweep(b.clock(), maxNamed)
+			b.ended(expired, n, UnbannedExpired)
 			b.held.end(b.cfg.Now())
 			b.startAdoption(ctx) // it may have failed
 		case r := <-b.queue:

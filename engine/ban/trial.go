@@ -93,7 +93,7 @@ func (b *Book) EndTrial(ctx context.Context, confirmed bool) error {
 	if err := b.write(ctx, c); err != nil {
 		return fmt.Errorf("end the trial of %d bans: %w", len(b.trial.bans), err)
 	}
-	b.counters.unbanned(UnbannedTrial, len(c.lift))
+	b.ended(c.lift, len(c.lift), UnbannedTrial)
 	if !confirmed {
 		for t, ban := range b.trial.bans {
 			if ban.offence {

@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 
 	lua "github.com/yuin/gopher-lua"
@@ -95,10 +94,7 @@ func (p *Policy) end(c *Callback, st *lua.LState) error {
 func (p *Policy) failed(c *Callback, err error) error {
 	e := c.failure(err)
 	if c.failures++; c.failures == maxFailures {
-		c.off.Store(true)
-		p.env.Log.Error("callback switched off: it failed too often in a row",
-			slog.String("kind", c.Kind), slog.String("name", c.Name), slog.String("at", c.Pos.String()),
-			slog.Int("failures", c.failures), slog.String("last", e.Error()), slog.String("traceback", e.Traceback))
+		c.off.Store(true) // which the caller tells of
 	}
 	return e
 }

@@ -27,7 +27,7 @@ type Actions interface {
 // facts, logs and interface names, in which no ban can be made.
 type Env struct {
 	Actions Actions      // nil refuses every ban
-	Log     *slog.Logger // of fw.log, and of handlers that are switched off; nil discards
+	Log     *slog.Logger // of fw.log; nil discards
 
 	// Facts, read while the policy loads. Interfaces is also what the names in
 	// iif and oif are compared with, for the warnings.

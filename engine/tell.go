@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+
+	"moonlatch/engine/ban"
+	"moonlatch/engine/feed"
+	"moonlatch/engine/policy"
+)
+
+// teller tells what happens: everything that listens to the feed, and the log.
+type teller struct {
+	feed *feed.Hub
+	log  *slog.Logger
+}
+
+func (t teller) tell(it feed.Item) {
+	t.feed.Publish(it)
+	level, message, attrs := it.Line()
+	t.log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// booked tells of a ban that is in force.
+func (t teller) booked(b ban.Ban) {
+	t.tell(feed.Item{Kind: feed.KindBan, Ban: &feed.Ban{
+		Target: feed.Target{Prefix: b.Target}, Until: b.Until, By: b.By, Why: b.Why, Origin: string(b.Origin),
+	}})
+}
+
+// lifted tells of bans that ended, one by one as far as they are named.
+func (t teller) lifted(targets []netip.Prefix, n int, how string) {
+	for _, p := range targets {
+		t.tell(feed.Item{Kind: feed.KindUnban, Ban: &feed.Ban{Target: feed.Target{Prefix: p}, Reason: how}})
+	}
+	if rest := n - len(targets); rest > 0 {
+		t.tell(feed.Item{Kind: feed.KindUnban, Ban: &feed.Ban{Count: rest, Reason: how}})
+	}
+}
+
+// unbooked tells of a ban that a policy wanted and the kernel refused.
+func (t teller) unbooked(r ban.Request, err error) {
+	t.tell(feed.Item{Kind: feed.KindRefused, Ban: &feed.Ban{
+		Target: feed.Target{Prefix: r.Target}, By: r.By, Why: r.Why, Origin: string(r.Origin), Reason: err.Error(),
+	}})
+}
+
+// failed tells how a callback failed, and whether it is switched off now.
+func (t teller) failed(err error) {
+	var e *policy.CallError
+	if !errors.As(err, &e) {
+		t.log.Debug("callback failed", "error", err)
+		return
+	}
+	t.tell(feed.Item{Kind: feed.KindFault, Fault: &feed.Fault{
+		Callback: e.Callback.Name, Kind: e.Callback.Kind, Place: e.Pos.String(),
+		Reason: e.Reason, Message: e.Msg, Traceback: e.Traceback, Off: e.Callback.Off(),
+	}})
+}
