@@ -118,7 +118,7 @@ func TestShareIsGivenBack(t *testing.T) {
 	mustBan(t, b, ask("192.0.2.1", time.Hour))
 	mustBan(t, b, ask("192.0.2.1", 3*time.Hour)) // nothing new of the prefix
 	c.ahead = 4 * time.Hour
-	b.index.sweep(b.clock())
+	b.index.sweep(b.clock(), 0)
 	mustBan(t, b, ask("192.0.2.2", time.Hour))
 }
 
