@@ -19,7 +19,8 @@ var mayImport = map[string][]string{
 	"engine/packet":                 {},
 	"engine/boottime":               {},
 	"engine/feed":                   {"engine/packet"},
-	"engine/session":                {"engine/boottime"},
+	"engine/connection":             {},
+	"engine/session":                {"engine/boottime", "engine/connection"},
 	"engine/control":                {},
 	"engine/netns":                  {},
 	"engine/probe":                  {},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/ruleset"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
-		"engine/ban", "engine/boottime", "engine/control", "engine/detect", "engine/feed", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
+		"engine/ban", "engine/boottime", "engine/connection", "engine/control", "engine/detect", "engine/feed", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
 		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},

@@ -73,7 +73,7 @@ func of(proc procfs.FS, boot string, pid int) (Session, error) {
 		case err != nil:
 			return Session{}, err
 		case services[p.Comm]:
-			return connection(proc, boot, p)
+			return serving(proc, boot, p)
 		case p.PPID == 0 && pid != 1:
 			return Session{}, fmt.Errorf("it was started from outside of this container, by %q (pid %d)", p.Comm, pid)
 		case p.PPID <= 1:
@@ -84,8 +84,8 @@ func of(proc procfs.FS, boot string, pid int) (Session, error) {
 	return Session{}, errors.New("its parents have no end")
 }
 
-// connection returns the session that a process of a login service serves.
-func connection(proc procfs.FS, boot string, p procfs.ProcStat) (Session, error) {
+// serving returns the session that a process of a login service serves.
+func serving(proc procfs.FS, boot string, p procfs.ProcStat) (Session, error) {
 	leader, err := stat(proc, p.Session)
 	if err != nil {
 		return Session{}, err

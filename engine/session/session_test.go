@@ -84,8 +84,18 @@ func TestAges(t *testing.T) {
 	}
 }
 
-// proc makes a directory that looks like /proc with the processes of a chain.
+// proc is procDir as what reads it.
 func proc(t *testing.T, chain string) procfs.FS {
+	t.Helper()
+	fs, err := procfs.NewFS(procDir(t, chain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+// procDir makes a directory that looks like /proc with the processes of a chain.
+func procDir(t *testing.T, chain string) string {
 	dir := t.TempDir()
 	for line := range strings.Lines(chain) {
 		f := strings.Fields(line)
@@ -99,11 +109,7 @@ func proc(t *testing.T, chain string) procfs.FS {
 			t.Fatal(err)
 		}
 	}
-	fs, err := procfs.NewFS(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fs
+	return dir
 }
 
 // TestCompared keeps boots apart, and believes no record that is not there.
