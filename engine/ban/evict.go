@@ -67,13 +67,11 @@ func (d *decision) weight() time.Duration {
 	return d.put.until
 }
 
-// evicted notes that bans made room for others.
-func (b *Book) evicted(n int, by Request) {
-	if n == 0 {
-		return
-	}
-	b.counters.unbanned(UnbannedEvicted, n)
-	b.held.add(UnbannedEvicted, by, fmt.Errorf("%w: bans that end soonest make room", nft.ErrFull), n)
+// evicted notes that bans were lifted to make room for others. The caller holds b.mu.
+func (b *Book) evicted(targets []target, by Request) {
+	b.forget(targets)
+	b.ended(targets, len(targets), UnbannedEvicted)
+	b.held.add(UnbannedEvicted, by, fmt.Errorf("%w: bans that end soonest make room", nft.ErrFull), len(targets))
 }
 
 // writeAlone writes one ban of several that were refused together. Where its set is full, it takes the place of a weaker one.
@@ -92,8 +90,7 @@ func (b *Book) writeAlone(ctx context.Context, d decision) error {
 		c.lift = append(c.lift, o.target)
 	}
 	if err = b.write(ctx, c); err == nil {
-		b.forget(c.lift)
-		b.evicted(len(c.lift), d.request)
+		b.evicted(c.lift, d.request)
 	}
 	return err
 }

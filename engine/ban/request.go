@@ -95,8 +95,7 @@ func (b *Book) book(ctx context.Context, requests []Request, ask bool) []decisio
 	c := b.changeFor(decisions)
 	err := b.write(ctx, c)
 	if err == nil && len(c.lift) > 0 {
-		b.forget(c.lift)
-		b.evicted(len(c.lift), requests[0])
+		b.evicted(c.lift, requests[0])
 	}
 	for i := range decisions {
 		d := &decisions[i]
