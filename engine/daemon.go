@@ -17,6 +17,8 @@ import (
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/generation"
+	"moonlatch/engine/memory"
+	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
 	"moonlatch/nflog"
 )
@@ -48,6 +50,7 @@ type Daemon struct {
 	running atomic.Pointer[runtime]               // what the reader acts by; nil when nothing filters
 	broken  atomic.Pointer[generation.Generation] // in force, but its policy does not run
 	links   links
+	memory  *memory.Keeper
 
 	liveness *liveness
 	checking chan struct{} // holds a token while a check of the policy's runs
@@ -79,6 +82,9 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	d := &Daemon{log: cfg.Log, lock: lock, since: time.Now(), queue: newQueue()}
 	if d.Firewall, err = Open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, lock.Close())
+	}
+	if d.memory, err = memory.OpenKeeper(filepath.Join(cfg.State, "remembered.json"), cfg.Log); err != nil {
+		return nil, explain(errors.Join(err, lock.Close()))
 	}
 	r, err := nflog.Open(nflog.Config{Group: ruleset.Group, CopyRange: ruleset.MaxSnaplen})
 	if err != nil {
@@ -124,6 +130,13 @@ func writeAt(f *os.File, s string) error {
 	return err
 }
 
+// environment is what a policy that the daemon runs may know and do.
+func (d *Daemon) environment(m *memory.Memory) policy.Env {
+	env := environment(d.log, actions{d.bans}, d.links.name)
+	env.Memory = m
+	return env
+}
+
 // Run runs the daemon, and the given tasks beside it, until ctx ends or one
 // part fails. It leaves the kernel as it is: rules, trials and bans stay.
 func (d *Daemon) Run(ctx context.Context, more ...Task) error {
@@ -134,6 +147,7 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 		d.log.Error("the firewall could not be taken over", "error", err)
 	}
 	group.Go(func() error { return d.bans.Run(ctx) })
+	group.Go(func() error { return d.memory.Run(ctx) })
 	group.Go(func() error { return d.reader.run(ctx) })
 	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
 	group.Go(func() error { return d.follow(ctx) })

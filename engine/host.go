@@ -75,6 +75,7 @@ func environment(log *slog.Logger, actions policy.Actions, name func(uint32) str
 	}
 	return policy.Env{
 		Actions: actions, Log: log, Interfaces: interfaceNames, Addresses: addresses, Hostname: hostname, InterfaceName: name,
+		Resolve: func(name string) ([]netip.Addr, error) { return resolve(net.DefaultResolver, name, resolveTimeout) },
 	}
 }
 

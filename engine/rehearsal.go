@@ -11,6 +11,7 @@ import (
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/lab"
+	"moonlatch/engine/memory"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
@@ -53,7 +54,9 @@ func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, store
 	if r.bans, err = ban.Open(ctx, ban.Config{NFT: l.NFT, Now: r.now}); err != nil {
 		return nil, explain(err)
 	}
-	if r.policy, err = policy.Load(folder, entry, environment(log, actions{r.bans}, l.LinkName)); err != nil {
+	env := environment(log, actions{r.bans}, l.LinkName)
+	env.Memory = memory.New(r.now)
+	if r.policy, err = policy.Load(folder, entry, env); err != nil {
 		r.bans.Close()
 		return nil, badPolicy(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"moonlatch/engine/ban"
 	"moonlatch/engine/detect"
 	"moonlatch/engine/feed"
+	"moonlatch/engine/memory"
 	"moonlatch/engine/packet"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
@@ -21,6 +22,7 @@ type runtime struct {
 	digest     string
 	routes     map[string]*route // by log prefix
 	detectors  []*detector
+	memory     *memory.Memory // what the policy remembers
 }
 
 // route is what becomes of the packets that one rule logs.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
 	"moonlatch/engine/detect"
@@ -126,6 +128,14 @@ func (rt *runtime) fill(s *Snapshot) {
 	for _, dt := range rt.detectors {
 		s.Detectors[dt.Name] = dt.state.Stats()
 	}
+}
+
+// PolicyMetrics returns the metrics that the policy in force declares.
+func (d *Daemon) PolicyMetrics() []prometheus.Metric {
+	if rt := d.running.Load(); rt != nil {
+		return rt.policy.Metrics()
+	}
+	return nil
 }
 
 // readKernel reads the counters of the rules of rt, if it is not nil, and of the bans.

@@ -100,6 +100,9 @@ func (d *Daemon) endTrial(ctx context.Context, number uint64, confirmed bool) er
 	if err := d.bans.EndTrial(ctx, confirmed); err != nil {
 		return err
 	}
+	if rt := d.running.Load(); confirmed && rt != nil && rt.generation == number {
+		d.memory.Keep(rt.memory)
+	}
 	d.trial.Store(0)
 	d.deadline.Store(nil)
 	if d.ended.Swap(number) != number {
@@ -157,15 +160,22 @@ func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Load(bundle(files), g.Policy, environment(d.log, actions{d.bans}, d.links.name))
+	m := d.memory.Kept()
+	if g.Number == d.trial.Load() {
+		m = d.memory.Trial()
+		d.memory.Begin(m)
+	}
+	p, err := policy.Load(bundle(files), g.Policy, d.environment(m))
 	if err != nil {
 		return nil, err
 	}
 	rt, err := newRuntime(g.Number, p)
 	if err != nil {
 		p.Close()
+		return nil, err
 	}
-	return rt, err
+	rt.memory = m
+	return rt, nil
 }
 
 // protect protects what a policy and this host need, and nothing that an
@@ -193,7 +203,8 @@ func (d *Daemon) activate(rt *runtime) {
 // Apply implements control.Service. The policy itself is on trial too: its
 // detectors and handlers run from now on.
 func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.Applied, error) {
-	p, err := loadBundle(req, environment(d.log, actions{d.bans}, d.links.name))
+	trial := d.memory.Trial()
+	p, err := loadBundle(req, d.environment(trial))
 	if err != nil {
 		return control.Applied{}, err
 	}
@@ -209,7 +220,7 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 		p.Close()
 		return applied, explain(err)
 	}
-	rt.generation = applied.Generation.Number
+	rt.generation, rt.memory = applied.Generation.Number, trial
 	applied.Daemon = true
 	if err := d.tryPolicy(ctx, rt, req); err != nil {
 		return applied, explain(err)
@@ -246,6 +257,7 @@ func (d *Daemon) tryPolicy(ctx context.Context, rt *runtime, req control.ApplyRe
 	if err := d.followTrial(ctx, s); err != nil {
 		return err
 	}
+	d.memory.Begin(rt.memory)
 	d.activate(rt)
 	return nil
 }

@@ -13,6 +13,18 @@ import (
 // Source tells the state of a daemon. A daemon is one.
 type Source interface {
 	Snapshot() engine.Snapshot
+	PolicyMetrics() []prometheus.Metric
+}
+
+// custom collects what the policy in force declares, whatever that is: it describes nothing.
+type custom struct{ source Source }
+
+func (custom) Describe(chan<- *prometheus.Desc) {}
+
+func (c custom) Collect(ch chan<- prometheus.Metric) {
+	for _, m := range c.source.PolicyMetrics() {
+		ch <- m
+	}
 }
 
 // collector makes metrics anew from a snapshot at each scrape. It collects its

@@ -4,11 +4,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"moonlatch/engine"
 )
 
 // daemon is a Source that changes from one scrape to the next.
 type daemon struct{ now engine.Snapshot }
+
+func (d *daemon) PolicyMetrics() []prometheus.Metric { return nil }
 
 func (d *daemon) Snapshot() engine.Snapshot { return d.now }
 

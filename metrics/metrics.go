@@ -119,6 +119,7 @@ func (m *Metrics) Registry(source Source) (*prometheus.Registry, error) {
 func (m *Metrics) register(r prometheus.Registerer, source Source) error {
 	for _, c := range []prometheus.Collector{
 		newCollector(m, source),
+		custom{source},
 		version.NewCollector(namespace),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

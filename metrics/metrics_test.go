@@ -27,6 +27,8 @@ var update = flag.Bool("update", false, "write the files that exposed metrics ar
 // state is a Source: a daemon that stands still.
 type state engine.Snapshot
 
+func (s state) PolicyMetrics() []prometheus.Metric { return nil }
+
 func (s state) Snapshot() engine.Snapshot { return engine.Snapshot(s) }
 
 // fresh is a daemon that has just loaded a policy.

@@ -311,6 +311,8 @@ type slow struct{ asked, answer chan struct{} }
 
 func newSlow() slow { return slow{make(chan struct{}, maxScrapes), make(chan struct{})} }
 
+func (s slow) PolicyMetrics() []prometheus.Metric { return nil }
+
 func (s slow) Snapshot() engine.Snapshot {
 	s.asked <- struct{}{}
 	<-s.answer

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"moonlatch/engine/memory"
 )
 
 // Actions is what handlers can do to the kernel. It is called on the policy's
@@ -26,14 +28,18 @@ type Actions interface {
 // Env is what a policy sees of the world outside. The zero Env is one without
 // facts, logs and interface names, in which no ban can be made.
 type Env struct {
-	Actions Actions      // nil refuses every ban
-	Log     *slog.Logger // of fw.log; nil discards
+	Actions Actions        // nil refuses every ban
+	Memory  *memory.Memory // nil remembers nothing
+	Log     *slog.Logger   // of fw.log; nil discards
 
 	// Facts, read while the policy loads. Interfaces is also what the names in
 	// iif and oif are compared with, for the warnings.
 	Interfaces func() []string
 	Addresses  func() []netip.Addr
 	Hostname   string
+
+	// Resolve looks a name's addresses up, in bounded time; nil knows no name.
+	Resolve func(name string) ([]netip.Addr, error)
 
 	// InterfaceName turns the index of an interface into its name, "" when
 	// there is none. It is called on the packet path too, so it must be safe

@@ -3,6 +3,7 @@ package policy
 import (
 	"io/fs"
 	"log/slog"
+	"maps"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -34,7 +35,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 	}
 	p.objects = p.objectMetatable()
 	p.events = newEvents(p)
-	l := &loader{Policy: p, fields: ruleFields(), names: map[string]ruleset.Pos{}}
+	l := &loader{Policy: p, fields: ruleFields(), names: map[string]ruleset.Pos{}, resolved: map[string][]byte{}}
 	l.literals.source = func(file string) []byte { return p.state.Files()[file] }
 	p.load = l
 	p.state.Provide("moonlatch", p.module("fw", moduleMembers()))
@@ -44,6 +45,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 		return nil, err
 	}
 	p.load, p.files = nil, p.state.Files()
+	maps.Copy(p.files, l.resolved)
 	return p, nil
 }
 
@@ -56,7 +58,8 @@ type loader struct {
 	protects netipx.IPSetBuilder
 	names    map[string]ruleset.Pos // of what must be unique: "detector portscan"
 	watched  bool
-	unready  []declaration // what was named and waits for its table
+	resolved map[string][]byte // what names resolved to, as files
+	unready  []declaration     // what was named and waits for its table
 }
 
 // declaration is an object that is of no use without its table.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -28,7 +29,13 @@ func testEnv() Env {
 		Addresses: func() []netip.Addr {
 			return []netip.Addr{netip.MustParseAddr("192.0.2.80"), netip.MustParseAddr("2001:db8::80")}
 		},
-		Hostname:      "host",
+		Hostname: "host",
+		Resolve: func(name string) ([]netip.Addr, error) {
+			if name != "mirror.example.org" {
+				return nil, fmt.Errorf("lookup %s: no such host", name)
+			}
+			return []netip.Addr{netip.MustParseAddr("2001:db8::53"), netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("192.0.2.53")}, nil
+		},
 		InterfaceName: func(index uint32) string { return [...]string{"", "lo", "eth0", "wg0"}[index] },
 	}
 }

@@ -19,6 +19,12 @@ type callable interface {
 	call(p *Policy, L *lua.LState) int // its own value is argument 1
 }
 
+// fielded is an object with fields, such as its methods. It raises an error for a field that it does not have.
+type fielded interface {
+	object
+	field(L *lua.LState, name string) lua.LValue
+}
+
 // item is an object that stands among a rule's items.
 type item interface {
 	object
@@ -59,6 +65,10 @@ func (p *Policy) objectMetatable() *lua.LTable {
 	}))
 	mt.RawSetString("__index", L.NewFunction(func(L *lua.LState) int {
 		o := self(L)
+		if f, ok := o.(fielded); ok {
+			L.Push(f.field(L, lua.LVAsString(L.Get(2))))
+			return 1
+		}
 		L.RaiseError("%s has no field %s: %s", o, describe(L.Get(2)), o.usage())
 		return 0
 	}))

@@ -23,6 +23,7 @@ type Policy struct {
 	detectors []*Detector
 	handlers  []*Handler
 	timers    []*Timer
+	metrics   []*metric
 	watchdog  Watchdog
 	warnings  []*ruleset.Error
 
@@ -47,8 +48,8 @@ type Watchdog struct {
 // Ruleset returns the validated ruleset.
 func (p *Policy) Ruleset() *ruleset.Ruleset { return p.set }
 
-// Files returns every file that the load read, by its name in the folder. A
-// folder of exactly these files is the same policy.
+// Files returns every file that the load read, by its name in the folder, and files of
+// what it resolved. A folder of exactly these files is the same policy.
 func (p *Policy) Files() map[string][]byte { return p.files }
 
 // Detectors returns the detectors in the order of the policy.

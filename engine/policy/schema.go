@@ -33,6 +33,8 @@ func Reference() []Section {
 		section("moonlatch", moduleMembers()),
 		section("moonlatch.log", logMembers()),
 		section("moonlatch.fact", factMembers()),
+		section("moonlatch.metric", metricMembers()),
+		section("metric", metricMethods()),
 		section("chain", chainOptions()),
 		section("rule", ruleFields()),
 		section("ct", connFields()),

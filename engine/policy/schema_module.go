@@ -38,9 +38,13 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "banned", Takes: "address", Doc: "whether the address is banned", Example: `fw.on(closed, function(ev) if fw.banned(ev.src) then return end end)`}, handle: (*Policy).banned},
 		{Entry: Entry{Name: "bans", Doc: "the number of bans in force", Example: `fw.every("1h", function() fw.log.info(fw.bans() .. " bans") end)`}, handle: (*Policy).bans},
 
+		{Entry: Entry{Name: "remember", Takes: "name, value (text, number, true or false; nil forgets it), time if need be", Doc: "keeps a small value beyond restarts and applies. Returns true, or false and why not", Example: `fw.every("1h", function() fw.remember("bans", fw.bans(), "7d") end)`}, handle: (*Policy).remember},
+		{Entry: Entry{Name: "recall", Takes: "name", Doc: "the value that is remembered under the name, or nil", Example: `fw.every("1h", function() fw.log.info("bans an hour ago: " .. (fw.recall("bans") or "unknown")) end)`}, handle: (*Policy).recall},
+
 		{Entry: Entry{Name: "lines", Takes: "name of a file in the policy's folder", Doc: "the lines of the file without blank ones and # comments", Example: `fw.protect(fw.lines("lists/drop.txt"))`}, declare: (*loader).lines},
 		{Entry: Entry{Name: "log", Doc: "writes to the daemon's log", Example: `fw.log.info("loaded")`}, value: func(p *Policy) lua.LValue { return p.module("fw.log", logMembers()) }},
 		{Entry: Entry{Name: "fact", Doc: "what the policy can know of its host", Example: `fw.protect(fw.fact.addresses())`}, value: func(p *Policy) lua.LValue { return p.module("fw.fact", factMembers()) }},
+		{Entry: Entry{Name: "metric", Doc: "metrics of the policy's own, which Prometheus reads with moonlatch's", Example: `local knocks = fw.metric.counter("knocks", "Packets that knocked."); fw.on(closed, function() knocks:add(1) end)`}, value: func(p *Policy) lua.LValue { return p.module("fw.metric", metricMembers()) }},
 		{Entry: Entry{Name: "probe", Doc: "finds out, in the watchdog's check, whether something answers", Example: `fw.watchdog { lease = "30s", check = function() return fw.probe.ping("192.0.2.1") end }`}, value: func(p *Policy) lua.LValue { return p.module("fw.probe", probeMembers()) }},
 	}
 	return slices.Concat(list, verdictMembers(), actionMembers(), laterMembers())
@@ -73,8 +77,7 @@ func verdictMembers() []member {
 func laterMembers() []member {
 	later := func(name, nft string) member { return member{Entry: Entry{Name: name, Instead: nft}} }
 	return []member{
-		later("brake", "-"), later("remember", "-"), later("recall", "-"),
-		later("metric", "-"), later("notify", "-"),
+		later("brake", "-"), later("notify", "-"),
 	}
 }
 
@@ -98,6 +101,6 @@ func factMembers() []member {
 		{Entry: Entry{Name: "interfaces", Doc: "the names of this host's interfaces", Example: `for _, name in ipairs(fw.fact.interfaces()) do fw.log.info(name) end`}, declare: (*loader).factInterfaces},
 		{Entry: Entry{Name: "addresses", Doc: "this host's addresses", Example: `fw.protect(fw.fact.addresses())`}, declare: (*loader).factAddresses},
 		{Entry: Entry{Name: "hostname", Doc: "this host's name", Example: `fw.log.info(fw.fact.hostname)`}, value: func(p *Policy) lua.LValue { return lua.LString(p.env.Hostname) }},
-		{Entry: Entry{Name: "resolve", Instead: "-"}},
+		{Entry: Entry{Name: "resolve", Takes: "name of a host", Doc: "its addresses of both families, as they are while the policy is read; a name without any is an error", Example: `fw.set "mirror" (fw.fact.resolve("mirror.example.org"))`}, declare: (*loader).resolve},
 	}
 }

@@ -8,8 +8,6 @@ fw.map "x" --! map "x" is named but never filled: write fw.map "x" { [80] = "192
 ---
 input { "a", fw.masquerade() } --! rule "a": fw.masquerade works only in a chain of type "nat" with hook postrouting, and chain "input" is of type "filter" with hook "input"
 ---
-fw.remember("x", 1, "1h") --! fw.remember is not available yet
----
 fw.accept = drop --! fw cannot be changed: fw.accept = … is not possible
 ---
 fw "x" --! fw is a module, not a function: its functions are fw.NAME
