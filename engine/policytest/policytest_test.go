@@ -35,7 +35,9 @@ fw.on(odd, function(ev)
   fw.ban(ev.src, "5m", "odd")
 end)
 fw.every("10m", function() fw.unban("203.0.113.77") end)
-fw.on(odd, { sport = 99 }, function(ev)
+local memo = fw.stream "memo"
+input { "memo", udp = 99, memo, drop }
+fw.on(memo, function(ev)
   if fw.recall("knocked") then fw.ban(ev.src, "9h", "again") end
   fw.remember("knocked", true, "1h")
 end)
@@ -71,8 +73,8 @@ func TestPasses(t *testing.T) {
 			t.send { tcp = 80 }:expect("accept", "web")`,
 		"handler":     `t.send { src = "2001:db8:7::7", udp = 7 }; t.banned("2001:db8:7::8", "5m")`,
 		"timer":       `t.send { src = "203.0.113.77", tcp = 23 }; t.advance "9m"; t.banned "203.0.113.77"; t.advance "1m"; t.not_banned "203.0.113.77"`,
-		"memory":      `t.send { udp = 7, sport = 99 }; t.advance "59m"; t.send { udp = 7, sport = 99 }; t.banned("203.0.113.9", "9h")`,
-		"memory ends": `t.send { udp = 7, sport = 99 }; t.advance "61m"; t.send { udp = 7, sport = 99 }; t.not_banned("203.0.113.9")`,
+		"memory":      `t.send { udp = 99 }; t.advance "59m"; t.send { udp = 99 }; t.banned("203.0.113.9", "9h")`,
+		"memory ends": `t.send { udp = 99 }; t.advance "61m"; t.send { udp = 99 }; t.not_banned("203.0.113.9")`,
 		"events":      `t.send { tcp = 9, count = 7 }; assert(t.events "closed" == 7)`,
 		"state": `t.send { tcp = 80, flags = "ack", sport = 7 }:expect("accept", "web"); t.connect { tcp = 80, sport = 8 }
 			t.send { tcp = 80, flags = "ack", sport = 8 }:expect("accept", "replies")`,
