@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,6 +61,38 @@ func TestInitFindsWhatListens(t *testing.T) {
 		t.Errorf("a port that only this host reaches is listed:\n%s", text)
 	}
 	w.ok("check", "--strict", file)
+}
+
+// TestInitAsks answers its questions on a terminal: one with a value, two with a bare return.
+func TestInitAsks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	file := filepath.Join(w.dir, "asked.lua")
+	self, err := os.Executable()
+	must(t, err)
+	cmd := exec.Command("script", "-qec", self+" init "+file, "/dev/null")
+	cmd.Env = append(os.Environ(), beCommand+"=1", "SSH_CONNECTION="+client4+" 50000 "+serverForClient+" 22")
+	cmd.Stdin = strings.NewReader("2222\n\n\n")
+	var out lockedBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	must(t, w.server.Start(cmd))
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	for _, question := range []string{
+		"Which port does sshd listen on? [22]: ", "Which addresses must never be banned? [" + client4 + "]: ", "Which of the ports that are open now stay public? [tcp:22,tcp:443]: ",
+	} {
+		if !strings.Contains(out.String(), question) {
+			t.Errorf("it does not ask %q:\n%s", question, &out)
+		}
+	}
+	text, err := os.ReadFile(file)
+	must(t, err)
+	for _, want := range []string{`"ssh admins", tcp = 2222,`, `"` + client4 + `/32"`, "tcp = 443, accept", "tcp = 22, accept"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the policy does not hold %q:\n%s", want, text)
+		}
+	}
 }
 
 func TestInitRefuses(t *testing.T) {

@@ -86,20 +86,23 @@ func (w *world) listen(addr string) {
 			return err
 		}
 		w.t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					io.Copy(c, c)
-					c.Close()
-				}()
-			}
-		}()
+		go serveEcho(l)
 		return nil
 	}))
+}
+
+// serveEcho sends back whatever comes.
+func serveEcho(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			io.Copy(c, c)
+			c.Close()
+		}()
+	}
 }
 
 // command is the command with this world's state and socket.
