@@ -25,6 +25,7 @@ type initOptions struct {
 	public  []string
 	force   bool
 	yes     bool
+	luals   bool
 }
 
 func (a *app) initCommand() *cobra.Command {
@@ -56,6 +57,7 @@ from, and every port that is open now stays open.`,
 	flags.StringSliceVar(&o.public, "public", nil, "`ports` that stay open, as tcp:443 (default: all that are open now); none for none")
 	flags.BoolVar(&o.force, "force", false, "overwrite the file")
 	flags.BoolVar(&o.yes, "yes", false, "ask nothing")
+	flags.BoolVar(&o.luals, "luals", false, "write for the Lua language server what it needs to know, beside FILE; only that where FILE is there already")
 	return c
 }
 
@@ -66,10 +68,21 @@ type initialized struct {
 	SSHPort    uint16   `json:"sshPort"`
 	Admins     []string `json:"admins"`
 	Public     []string `json:"public"`
+	LuaLS      bool     `json:"luals,omitempty"`
 }
 
 func (a *app) init(c *cobra.Command, file string, o initOptions) error {
+	if o.luals {
+		if err := writeDefinitions(filepath.Dir(file)); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Lstat(file); err == nil && !o.force {
+		if o.luals {
+			return a.print(initialized{APIVersion: control.Version, File: file, LuaLS: true}, func(w *writer) {
+				w.linef("%s is left as it is; its folder has .luarc.json and .luals/ now", file)
+			})
+		}
 		return fmt.Errorf("%s is there already: choose another name, or overwrite it with --force", file)
 	}
 	found, err := listeners()
@@ -83,7 +96,7 @@ func (a *app) init(c *cobra.Command, file string, o initOptions) error {
 	if err := writeNew(file, answers.policy(), o.force); err != nil {
 		return err
 	}
-	r := initialized{control.Version, file, answers.sshPort, texts(answers.admins), texts(answers.public)}
+	r := initialized{control.Version, file, answers.sshPort, texts(answers.admins), texts(answers.public), o.luals}
 	return a.print(r, func(w *writer) {
 		w.linef("%s is written: ssh on port %d, %s, %s never banned", file, r.SSHPort, count(len(r.Public), "public port"), count(len(r.Admins), "address"))
 		if len(r.Admins) == 0 {

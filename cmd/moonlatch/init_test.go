@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"moonlatch/engine/netns/netnstest"
 )
 
 // TestInit goes from nothing to a confirmed policy, and sees what is then open.
@@ -128,4 +131,33 @@ func TestInitRefuses(t *testing.T) {
 	}
 	w.ok("init", "--force", file)
 	w.ok("check", "--strict", file)
+}
+
+// TestInitForEditors: the definitions come beside the policy, and what is somebody's own stays.
+func TestInitForEditors(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, server: netnstest.New(t), dir: t.TempDir()}
+	file := filepath.Join(w.dir, "moonlatch.lua")
+	w.ok("init", "--luals", "--yes", file)
+	config := filepath.Join(w.dir, ".luarc.json")
+	var settings map[string]any
+	b, err := os.ReadFile(config)
+	must(t, err)
+	must(t, json.Unmarshal(b, &settings))
+	for _, name := range []string{"moonlatch", "moonlatch.test"} {
+		b, err := os.ReadFile(filepath.Join(w.dir, ".luals", name+".d.lua"))
+		if err != nil || !strings.HasPrefix(string(b), "---@meta "+name+"\n") {
+			t.Errorf("definitions of %s: %v, %.40q", name, err, b)
+		}
+	}
+	must(t, os.WriteFile(config, []byte("{}"), 0o600))
+	must(t, os.WriteFile(file, []byte("-- mine"), 0o600))
+	if out := w.ok("init", "--luals", "--yes", file); !strings.Contains(out, "is left as it is") {
+		t.Errorf("it says %q", out)
+	}
+	for path, want := range map[string]string{config: "{}", file: "-- mine"} {
+		if b, _ := os.ReadFile(path); string(b) != want {
+			t.Errorf("%s was overwritten: %s", path, b)
+		}
+	}
 }

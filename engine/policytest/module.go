@@ -20,19 +20,21 @@ type function struct {
 	name   string
 	inside bool // a test's, not the file's
 	call   func(f *File, L *lua.LState) int
+	params string // for the definitions: "name type, … -> type"
+	doc    string
 }
 
 func functions() []function {
 	return []function{
-		{"load", false, (*File).load},
-		{"test", false, (*File).declare},
-		{"send", true, func(f *File, L *lua.LState) int { return f.send(L, "t.send", false) }},
-		{"connect", true, func(f *File, L *lua.LState) int { return f.send(L, "t.connect", true) }},
-		{"address", true, (*File).address},
-		{"banned", true, (*File).banned},
-		{"not_banned", true, (*File).notBanned},
-		{"events", true, (*File).events},
-		{"advance", true, (*File).advance},
+		{"load", false, (*File).load, "policy string -> moonlatch.test.policy", "names the policy that the file tests"},
+		{"test", false, (*File).declare, "what string, run fun()", "declares a test, which has a host of its own"},
+		{"send", true, func(f *File, L *lua.LState) int { return f.send(L, "t.send", false) }, "packet moonlatch.test.packet -> moonlatch.test.sent", "sends a packet to the host"},
+		{"connect", true, func(f *File, L *lua.LState) int { return f.send(L, "t.connect", true) }, "packet moonlatch.test.packet -> moonlatch.test.sent", "makes an established connection"},
+		{"address", true, (*File).address, "address string", "gives the host one more address"},
+		{"banned", true, (*File).banned, "address string, time? string", "expects that the address is banned, for that time if one is given"},
+		{"not_banned", true, (*File).notBanned, "address string", "expects that the address is not banned"},
+		{"events", true, (*File).events, "stream string -> number", "the number of packets that came in on a stream"},
+		{"advance", true, (*File).advance, "time string", "lets time pass: for timers, bans, detectors, and what is remembered"},
 	}
 }
 
