@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"engine/connection":             {},
 	"engine/session":                {"engine/boottime", "engine/connection"},
 	"engine/control":                {},
+	"engine/web":                    {"engine/control"},
 	"engine/netns":                  {},
 	"engine/probe":                  {},
 	"engine/store":                  {},
@@ -56,7 +57,7 @@ var mayImport = map[string][]string{
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
 		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/lab", "engine/lint", "engine/netns", "engine/nft",
-		"engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/ruleset", "metrics", "nflog", "scripts",
+		"engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
 	},
 }
 

@@ -58,11 +58,11 @@ func Listen(m *Metrics, source Source, cfg Config) (*Server, error) {
 	if err := web.Validate(cfg.WebConfig); err != nil {
 		return nil, fmt.Errorf("metrics: --web-config %s: %w", cfg.WebConfig, err)
 	}
-	r, err := m.Registry(source)
+	scrape, err := m.Handler(source, cfg.Log)
 	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, err
 	}
-	handler, err := newHandler(r, cfg.Log)
+	handler, err := newHandler(scrape)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
@@ -86,8 +86,27 @@ func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
+// Handler answers scrapes. Its error is a mistake in a metric.
+func (m *Metrics) Handler(source Source, log *slog.Logger) (http.Handler, error) {
+	r, err := m.Registry(source)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return scrapes(r, log), nil
+}
+
+func scrapes(r *prometheus.Registry, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
+		Registry:            r,
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorHandling:       promhttp.ContinueOnError, // one bad metric must not hide the others
+		MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics:   true,
+	})
+}
+
 // newHandler serves the metrics and a page that leads to them.
-func newHandler(r *prometheus.Registry, log *slog.Logger) (http.Handler, error) {
+func newHandler(scrape http.Handler) (http.Handler, error) {
 	page, err := web.NewLandingPage(web.LandingConfig{
 		Name:        "Moonlatch",
 		Description: "A host firewall scripted in Lua that cannot lock its owner out",
@@ -100,13 +119,7 @@ func newHandler(r *prometheus.Registry, log *slog.Logger) (http.Handler, error) 
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", page)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{
-		Registry:            r,
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
-		ErrorHandling:       promhttp.ContinueOnError, // one bad metric must not hide the others
-		MaxRequestsInFlight: maxScrapes,
-		EnableOpenMetrics:   true,
-	}))
+	mux.Handle("GET /metrics", scrape)
 	return mux, nil
 }
 

@@ -284,7 +284,7 @@ func TestOneBadMetric(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	h, err := newHandler(r, slog.New(slog.NewTextHandler(&log, nil)))
+	h, err := newHandler(scrapes(r, slog.New(slog.NewTextHandler(&log, nil))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func TestDocumentedPolicies(t *testing.T) {
 // TestDocumentedSessions runs what the documents show of a
 // terminal, and compares what is printed; … stands for anything.
 func TestDocumentedSessions(t *testing.T) {
-	for _, doc := range []string{"../../docs/tutorial.md", "../../docs/operating.md", "../../docs/testing.md", "../../README.md"} {
+	for _, doc := range []string{"../../docs/tutorial.md", "../../docs/operating.md", "../../docs/testing.md", "../../docs/web.md", "../../README.md"} {
 		t.Run(filepath.Base(doc), func(t *testing.T) {
 			t.Parallel()
 			s := newSession(t)

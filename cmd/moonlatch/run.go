@@ -13,11 +13,12 @@ import (
 
 	"moonlatch/engine"
 	"moonlatch/engine/control"
+	"moonlatch/engine/web"
 	"moonlatch/metrics"
 )
 
 func (a *app) runCommand() *cobra.Command {
-	var listen, webConfig string
+	var f runFlags
 	c := &cobra.Command{
 		Use:   "run [POLICY]",
 		Short: "Run the daemon: detectors, handlers, bans and metrics",
@@ -29,15 +30,19 @@ SIGHUP reads the policy of the generation in force from its file again and puts
 it on trial. SIGTERM ends the daemon and leaves rules, trials and bans in force.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.run(c.Context(), args, listen, webConfig)
+			return a.run(c.Context(), args, f)
 		},
 	}
-	c.Flags().StringVar(&listen, "metrics", metrics.DefaultAddress, "serve Prometheus metrics on `address`; \"\" serves none")
-	c.Flags().StringVar(&webConfig, "web-config", "", "exporter-toolkit `file` for TLS and authentication of the metrics")
+	c.Flags().StringVar(&f.metrics, "metrics", metrics.DefaultAddress, "serve Prometheus metrics on `address`; \"\" serves none")
+	c.Flags().StringVar(&f.web, "web", "", "serve the web page, and the metrics beside it, on `address`, such as 127.0.0.1:9632")
+	c.Flags().StringVar(&f.webConfig, "web-config", "", "exporter-toolkit `file` for TLS and authentication of metrics and web page")
 	return c
 }
 
-func (a *app) run(ctx context.Context, args []string, listen, webConfig string) error {
+// runFlags say what is served over HTTP, and where.
+type runFlags struct{ metrics, web, webConfig string }
+
+func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 	log := a.log()
 	m := metrics.New()
 	d, err := engine.Start(ctx, engine.Config{State: a.state, Log: log, Observe: m}, a.socket)
@@ -45,13 +50,11 @@ func (a *app) run(ctx context.Context, args []string, listen, webConfig string) 
 		return err
 	}
 	tasks := []engine.Task{reloads{d, log}}
-	if listen != "" {
-		server, err := metrics.Listen(m, d, metrics.Config{Address: listen, WebConfig: webConfig, Log: log})
-		if err != nil {
-			return err
-		}
-		tasks = append(tasks, server)
+	servers, err := a.servers(m, d, f, log)
+	if err != nil {
+		return err
 	}
+	tasks = append(tasks, servers...)
 	if len(args) == 1 {
 		tasks = append(tasks, &firstPolicy{app: a, daemon: d, path: args[0], log: log})
 	}
@@ -59,6 +62,31 @@ func (a *app) run(ctx context.Context, args []string, listen, webConfig string) 
 	daemon.SdNotify(false, daemon.SdNotifyReady)
 	defer daemon.SdNotify(false, daemon.SdNotifyStopping)
 	return d.Run(ctx, tasks...)
+}
+
+// servers are those that answer over HTTP.
+func (a *app) servers(m *metrics.Metrics, d *engine.Daemon, f runFlags, log *slog.Logger) ([]engine.Task, error) {
+	var out []engine.Task
+	if f.metrics != "" {
+		server, err := metrics.Listen(m, d, metrics.Config{Address: f.metrics, WebConfig: f.webConfig, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, server)
+	}
+	if f.web == "" {
+		return out, nil
+	}
+	scrape, err := m.Handler(d, log)
+	if err != nil {
+		return nil, err
+	}
+	page, err := web.Listen(d, web.Config{Address: f.web, WebConfig: f.webConfig, State: a.state, Metrics: scrape, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	log.Info("web page", "address", page.Addr().String())
+	return append(out, page), nil
 }
 
 // reloads applies the policy's file again at every SIGHUP.

@@ -99,6 +99,18 @@ func (c *Client) Bans(ctx context.Context) (b []Ban, err error) {
 	return b, err
 }
 
+// Rules implements Service.
+func (c *Client) Rules(ctx context.Context) (r RuleList, err error) {
+	err = c.call(ctx, "GET", "rules", nil, &r)
+	return r, err
+}
+
+// Changes implements Service.
+func (c *Client) Changes(ctx context.Context) (l ChangeList, err error) {
+	err = c.call(ctx, "GET", "changes", nil, &l)
+	return l, err
+}
+
 // call sends one request and decodes the answer, or the *Error.
 func (c *Client) call(ctx context.Context, method, name string, body, answer any) error {
 	var b bytes.Buffer

@@ -23,6 +23,8 @@ type Service interface {
 	Ban(ctx context.Context, req BanRequest) (Ban, error)
 	Unban(ctx context.Context, req UnbanRequest) (UnbanResult, error)
 	Bans(ctx context.Context) ([]Ban, error)
+	Rules(ctx context.Context) (RuleList, error)
+	Changes(ctx context.Context) (ChangeList, error) // NoTrial without one
 }
 
 // Generation is one applied ruleset.

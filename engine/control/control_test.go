@@ -53,6 +53,12 @@ func (m *memory) Unban(context.Context, UnbanRequest) (UnbanResult, error) {
 	return UnbanResult{Lifted: len(m.bans)}, m.err
 }
 func (m *memory) Bans(context.Context) ([]Ban, error) { return m.bans, m.err }
+func (m *memory) Rules(context.Context) (RuleList, error) {
+	return RuleList{Generation: 7, Rules: []Rule{{Chain: "input", Name: "ssh", Packets: 1}}}, m.err
+}
+func (m *memory) Changes(context.Context) (ChangeList, error) {
+	return ChangeList{Trial: Generation{Number: 7}, Changes: []Change{{Action: "added", Kind: "rule"}}}, m.err
+}
 
 // serve serves a Service on a socket until the test ends.
 func serve(t *testing.T, s Service) (path string, c *Client) {
@@ -117,6 +123,12 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if b, err := c.Bans(ctx); err != nil || len(b) != 1 {
 		t.Errorf("bans: %+v, %v", b, err)
+	}
+	if r, err := c.Rules(ctx); err != nil || len(r.Rules) != 1 || r.Rules[0].Packets != 1 {
+		t.Errorf("rules: %+v, %v", r, err)
+	}
+	if l, err := c.Changes(ctx); err != nil || l.Trial.Number != 7 || len(l.Changes) != 1 {
+		t.Errorf("changes: %+v, %v", l, err)
 	}
 	if r, err := c.Unban(ctx, UnbanRequest{All: true}); err != nil || r.Lifted != 1 {
 		t.Errorf("unban: %+v, %v", r, err)

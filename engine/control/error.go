@@ -27,7 +27,8 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-func (c Code) status() int {
+// Status is the code as HTTP tells it.
+func (c Code) Status() int {
 	switch c {
 	case BadRequest, BadPolicy:
 		return http.StatusUnprocessableEntity

@@ -101,6 +101,8 @@ func routes(s Service) http.Handler {
 	handle(mux, "POST /v1/ban", s.Ban)
 	handle(mux, "POST /v1/unban", s.Unban)
 	handle(mux, "GET /v1/bans", func(ctx context.Context, _ struct{}) ([]Ban, error) { return s.Bans(ctx) })
+	handle(mux, "GET /v1/rules", func(ctx context.Context, _ struct{}) (RuleList, error) { return s.Rules(ctx) })
+	handle(mux, "GET /v1/changes", func(ctx context.Context, _ struct{}) (ChangeList, error) { return s.Changes(ctx) })
 	return mux
 }
 
@@ -129,7 +131,7 @@ func reply(w http.ResponseWriter, body any, err error) {
 		if !errors.As(err, &e) {
 			e = &Error{Failed, err.Error()}
 		}
-		w.WriteHeader(e.Code.status())
+		w.WriteHeader(e.Code.Status())
 		body = e
 	}
 	json.NewEncoder(w).Encode(body) // an error here means that the client has gone

@@ -205,3 +205,27 @@ func stable(text string) string {
 		return m[1]
 	})
 }
+
+// Rule is one rule of a listing.
+type Rule struct {
+	Family string
+	Chain  string
+	Head   string // of the chain: its hook and its policy
+	Name   string
+	Lines  []string
+}
+
+// Rules lists the rules, in order.
+func (l *Listing) Rules() []Rule {
+	var out []Rule
+	for _, b := range l.blocks {
+		family, found := strings.CutSuffix(b.kind, " chain")
+		if !found {
+			family = string(ruleset.Inet)
+		}
+		for _, r := range b.rules {
+			out = append(out, Rule{family, b.name, b.head, r.name, r.lines})
+		}
+	}
+	return out
+}

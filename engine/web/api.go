@@ -1,0 +1,174 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"moonlatch/engine/control"
+)
+
+// apiPath is where everything is that the page asks.
+const apiPath = "/api/"
+
+// How old an answer may be. However many ask, the kernel is asked no more often.
+const (
+	statusFresh = 500 * time.Millisecond
+	listFresh   = time.Second
+)
+
+// How much of a list a page is told. What is beyond is counted only.
+const (
+	maxBans  = 2000
+	maxRules = 2000
+	// maxListed is how many bans the kernel is asked to list: a million take it a minute.
+	maxListed = 20_000
+)
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	files(mux)
+	mux.Handle("GET /metrics", s.cfg.Metrics)
+	status := s.read(mux, "status", statusFresh, func(ctx context.Context) (any, error) { return s.service.Status(ctx) })
+	bans := s.read(mux, "bans", listFresh, s.bans)
+	s.read(mux, "rules", listFresh, s.rules)
+	changes := s.read(mux, "changes", listFresh, func(ctx context.Context) (any, error) { return s.service.Changes(ctx) })
+	changed := []*answer{status, bans, changes}
+	write(s, mux, "confirm", changed, func(ctx context.Context, by string, req control.ConfirmRequest) (control.Confirmed, error) {
+		req.By = by
+		return s.service.Confirm(ctx, req)
+	})
+	write(s, mux, "rollback", changed, func(ctx context.Context, _ string, req control.RollbackRequest) (control.Status, error) {
+		return s.service.Rollback(ctx, req)
+	})
+	write(s, mux, "extend", changed, func(ctx context.Context, _ string, req control.ExtendRequest) (control.Extended, error) {
+		return s.service.Extend(ctx, req)
+	})
+	write(s, mux, "ban", changed, func(ctx context.Context, _ string, req control.BanRequest) (control.Ban, error) {
+		return s.service.Ban(ctx, req)
+	})
+	write(s, mux, "unban", changed, func(ctx context.Context, _ string, req control.UnbanRequest) (control.UnbanResult, error) {
+		return s.service.Unban(ctx, req)
+	})
+	return mux
+}
+
+// banList is the bans as the page gets them.
+type banList struct {
+	Bans  []control.Ban `json:"bans"`
+	Total int           `json:"total"`
+}
+
+func (s *Server) bans(ctx context.Context) (any, error) {
+	status, err := s.service.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if status.Daemon != nil && status.Daemon.Bans > maxListed {
+		return banList{[]control.Ban{}, status.Daemon.Bans}, nil
+	}
+	all, err := s.service.Bans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := banList{all, len(all)}
+	if len(all) > maxBans {
+		out.Bans = all[:maxBans]
+	}
+	if out.Bans == nil {
+		out.Bans = []control.Ban{}
+	}
+	return out, nil
+}
+
+// ruleList is the rules as the page gets them.
+type ruleList struct {
+	control.RuleList
+	Total int `json:"total"`
+}
+
+func (s *Server) rules(ctx context.Context) (any, error) {
+	l, err := s.service.Rules(ctx)
+	out := ruleList{l, len(l.Rules)}
+	if out.Total > maxRules {
+		out.Rules = l.Rules[:maxRules]
+	}
+	return out, err
+}
+
+// read serves an answer to everybody who may look.
+func (s *Server) read(mux *http.ServeMux, name string, fresh time.Duration, ask func(context.Context) (any, error)) *answer {
+	a := newAnswer(fresh, ask)
+	mux.HandleFunc("GET "+apiPath+name, func(w http.ResponseWriter, r *http.Request) {
+		body, err := a.get(r.Context())
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(body) // an error here means that the client has gone
+	})
+	return a
+}
+
+// write serves a change to whoever shows the token. by is who asks, for the record.
+func write[Req, Resp any](s *Server, mux *http.ServeMux, name string, changes []*answer, call func(ctx context.Context, by string, req Req) (Resp, error)) {
+	mux.HandleFunc("POST "+apiPath+name, func(w http.ResponseWriter, r *http.Request) {
+		if err := s.permitted(r); err != nil {
+			fail(w, err)
+			return
+		}
+		var req Req
+		if err := decode(w, r, &req); err != nil {
+			fail(w, err)
+			return
+		}
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		s.cfg.Log.Info("web page request", "client", host, "path", r.URL.Path)
+		// A client that hangs up must not leave a change half done.
+		resp, err := call(context.WithoutCancel(r.Context()), "web page ("+host+")", req)
+		for _, a := range changes {
+			a.forget()
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(resp)
+	})
+}
+
+func decode(w http.ResponseWriter, r *http.Request, req any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	err := d.Decode(req)
+	var large *http.MaxBytesError
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return nil
+	case errors.As(err, &large):
+		return &control.Error{Code: control.BadRequest, Message: fmt.Sprintf("the request is longer than the %d bytes that this takes", large.Limit)}
+	}
+	return &control.Error{Code: control.BadRequest, Message: "the request is not what this call takes: " + err.Error()}
+}
+
+// fail answers with an error, in the words of the control API.
+func fail(w http.ResponseWriter, err error) {
+	var e *control.Error
+	if !errors.As(err, &e) {
+		e = &control.Error{Code: control.Failed, Message: err.Error()}
+	}
+	refuse(w, e.Code.Status(), e.Code, e.Message)
+}
+
+func refuse(w http.ResponseWriter, status int, code control.Code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(control.Error{Code: code, Message: message})
+}
