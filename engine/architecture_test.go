@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"engine/detect":                 {"engine/packet"},
 	"engine/generation":             {"engine/ruleset", "engine/nft", "engine/boottime"},
 	"engine/ban":                    {"engine/nft"},
+	"engine/banlist":                {"engine/ban", "engine/nft"},
 	"engine/policy":                 {"engine/ruleset", "engine/lint", "engine/detect", "engine/packet", "engine/policy/sandbox", "engine/probe", "engine/memory"},
 	"engine/lab":                    {"engine/netns", "engine/nft", "engine/packet", "engine/ruleset", "nflog"},
 	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/ruleset"},
@@ -56,8 +57,9 @@ var mayImport = map[string][]string{
 	},
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
-		"engine", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard", "engine/lab", "engine/lint", "engine/netns", "engine/nft",
-		"engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
+		"engine", "engine/ban", "engine/banlist", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard",
+		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/plan", "engine/policy", "engine/policytest", "engine/probe",
+		"engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
 	},
 }
 

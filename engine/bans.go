@@ -47,7 +47,7 @@ func spareHost(target netip.Prefix) error {
 	return nil
 }
 
-// Unban implements control.Service. It also frees a source that a trap of the
+// Unban implements control.Service: of a prefix, it lifts all within. It also frees a source that a trap of the
 // generation in force caught.
 func (f *Firewall) Unban(ctx context.Context, req control.UnbanRequest) (control.UnbanResult, error) {
 	out := control.UnbanResult{APIVersion: control.Version}
@@ -56,14 +56,16 @@ func (f *Firewall) Unban(ctx context.Context, req control.UnbanRequest) (control
 		out.Lifted = n
 		return out, explain(errors.Join(err, f.untrap(netip.Prefix{})))
 	}
+	if req.By != "" {
+		return f.unbanBy(ctx, req.By)
+	}
 	target, err := parseTarget(req.Target)
 	if err != nil {
 		return out, &control.Error{Code: control.BadRequest, Message: err.Error()}
 	}
-	if err := f.bans.Unban(ctx, target); err != nil {
+	if out.Lifted, err = f.bans.UnbanWithin(ctx, target); err != nil {
 		return out, explain(err)
 	}
-	out.Lifted = 1
 	return out, explain(f.untrap(target))
 }
 

@@ -25,6 +25,9 @@ type runtime struct {
 	memory     *memory.Memory // what the policy remembers
 }
 
+// trapAuthor is who bans what a trap caught.
+const trapAuthor = "trap"
+
 // route is what becomes of the packets that one rule logs.
 type route struct {
 	ruleset.Route
@@ -52,7 +55,7 @@ func newRuntime(generation uint64, p *policy.Policy) (*runtime, error) {
 	for _, r := range p.Ruleset().Routes() {
 		to := &route{Route: r, source: sourceOf(r)}
 		if r.Trap > 0 {
-			to.trap = ban.Request{Times: []time.Duration{r.Trap}, Why: "touched " + r.Rule.Name, By: "trap", Origin: ban.Local}
+			to.trap = ban.Request{Times: []time.Duration{r.Trap}, Why: "touched " + r.Rule.Name, By: trapAuthor, Origin: ban.Local}
 		}
 		for _, d := range rt.detectors {
 			if slices.Contains(d.Streams, r.Stream) {

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +49,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		SilenceUsage:      true,
 		Args:              cobra.ArbitraryArgs,
 		RunE:              help,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return errors.Join(a.checkOutput(), a.absolute()) },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return errors.Join(a.checkOutput(c), a.absolute()) },
 	}
 	root.SuggestionsMinimumDistance = 2
 	flags := root.PersistentFlags()
@@ -96,9 +99,21 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) checkOutput() error {
-	if a.output != "text" && a.output != "json" {
-		return usageError{errors.New(`--output is "text" or "json", not "` + a.output + `"`), "moonlatch"}
+// What a command can print beside text and documents, if its annotation moreOutputs says so.
+const (
+	moreOutputs = "outputs"
+	outputCSV   = "csv"
+	outputTable = "table" // another word for text
+)
+
+func (a *app) checkOutput(c *cobra.Command) error {
+	more := strings.Fields(c.Annotations[moreOutputs])
+	if a.output != "text" && a.output != "json" && !slices.Contains(more, a.output) {
+		known := []string{`"text"`, `"json"`}
+		for _, m := range more {
+			known = append(known, strconv.Quote(m))
+		}
+		return usageError{fmt.Errorf("--output is %s, not %q", strings.Join(known, " or "), a.output), c.CommandPath()}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 type adoption struct {
 	lifted map[target]bool // since it began
 	void   bool            // all have been
+	over   chan struct{}   // closed when it is
 }
 
 // adoptChunk is how many bans are adopted while other bans wait.
@@ -25,8 +26,10 @@ func (b *Book) startAdoption(ctx context.Context) {
 	if b.adoption != nil || b.adopted.Load() {
 		return
 	}
-	b.adoption = &adoption{lifted: make(map[target]bool)}
+	a := &adoption{lifted: make(map[target]bool), over: make(chan struct{})}
+	b.adoption = a
 	b.adopting.Go(func() {
+		defer close(a.over)
 		err := b.adopt(ctx)
 		b.mu.Lock()
 		defer b.mu.Unlock()

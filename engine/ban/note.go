@@ -3,6 +3,7 @@ package ban
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"moonlatch/engine/nft"
 )
@@ -14,6 +15,8 @@ type note struct {
 	by, why string
 	origin  Origin
 	whole   netip.Prefix // zero unless the element is a part
+
+	age time.Duration // of a ban that had begun before it was written, which its timeout says and not its comment
 }
 
 const (

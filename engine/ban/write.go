@@ -143,7 +143,11 @@ const rounding = 10 * time.Millisecond
 
 // element returns the element for a ban, or for a part of one.
 func (n note) element(p netip.Prefix, until, now time.Duration) nft.Element {
-	return nft.Element{Prefix: p, Comment: n.comment(), Timeout: timeout(until, now)}
+	e := nft.Element{Prefix: p, Comment: n.comment(), Timeout: timeout(until, now)}
+	if n.age > 0 && until != forever {
+		e.Timeout, e.Expires = e.Timeout+n.age, e.Timeout
+	}
+	return e
 }
 
 // timeout returns the timeout of a ban that is written now.

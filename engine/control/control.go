@@ -25,6 +25,7 @@ type Service interface {
 	Bans(ctx context.Context) ([]Ban, error)
 	Rules(ctx context.Context) (RuleList, error)
 	Changes(ctx context.Context) (ChangeList, error) // NoTrial without one
+	BanLists
 }
 
 // Generation is one applied ruleset.
@@ -107,9 +108,10 @@ type BanRequest struct {
 	Why    string        `json:"why"`
 }
 
-// UnbanRequest asks for the end of one ban, or of all.
+// UnbanRequest asks for the end of one ban, of those within a prefix, of those that somebody made, or of all.
 type UnbanRequest struct {
 	Target string `json:"target,omitempty"`
+	By     string `json:"by,omitempty"`
 	All    bool   `json:"all,omitempty"`
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,4 +249,70 @@ func TestNames(t *testing.T) {
 			t.Errorf("named(%q) = %q, want %q", name, got, want)
 		}
 	}
+}
+
+func (m *memory) FindBans(context.Context, BanFilter) (FoundBans, error) {
+	return FoundBans{APIVersion: Version, Bans: m.bans, Matching: len(m.bans)}, m.err
+}
+
+func (m *memory) BannedLike(context.Context, LikeRequest) ([]string, error) { return nil, m.err }
+
+func (m *memory) Import(_ context.Context, req ImportRequest) (ImportResult, error) {
+	var out ImportResult
+	for b := range req.Bans {
+		m.bans = append(m.bans, b.Ban)
+		out.Booked++
+		if req.Progress != nil {
+			req.Progress(out.Booked)
+		}
+	}
+	return out, m.err
+}
+
+// A list goes through the socket whole or not at all.
+func TestImport(t *testing.T) {
+	m := &memory{}
+	path, c := serve(t, m)
+	list := []ListedBan{{Ban{Target: "192.0.2.1", Until: time.Now().UTC(), Why: "a\nb"}, 3}, {Ban{Target: "192.0.2.2"}, 4}}
+	last := 0
+	got, err := c.Import(t.Context(), ImportRequest{Bans: slices.Values(list), Progress: func(n int) { last = n }})
+	if err != nil || got.Booked != 2 || last != 2 || len(m.bans) != 2 || m.bans[0].Why != "a\nb" || !m.bans[0].Until.Equal(list[0].Until) {
+		t.Errorf("%+v, %v, last %d, %+v", got, err, last, m.bans)
+	}
+	m.err = &Error{Busy, "later"}
+	if _, err := c.Import(t.Context(), ImportRequest{Bans: slices.Values(list)}); err == nil || err.Error() != "later" {
+		t.Errorf("%v", err)
+	}
+	m.bans, m.err = nil, nil
+	var b strings.Builder
+	if err := writeImport(&b, ImportRequest{Bans: slices.Values(list)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{len(b.String()) - 12, 100} { // the client died
+		if status, body := post(t, path, "bans/import", b.String()[:n]); status == http.StatusOK || !strings.Contains(body, "nothing was imported") {
+			t.Errorf("%d bytes: %d %s", n, status, body)
+		}
+	}
+	if len(m.bans) != 0 {
+		t.Errorf("half imported: %v", m.bans)
+	}
+}
+
+// post sends a body that no client of ours would.
+func post(t *testing.T, socket, call, body string) (int, string) {
+	t.Helper()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	h := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	resp, err := h.Post("http://moonlatch/v1/"+call, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
 }

@@ -19,7 +19,8 @@ type Element struct {
 	// Timeout is the element's life from when it is added, 0 for an element that stays. The kernel rounds it down to
 	// timer ticks of 1 to 10 milliseconds; what is shorter than 10 milliseconds becomes 10.
 	Timeout time.Duration
-	// Expires is what is left of it when it is read, 0 for an element that stays. It is not looked at when adding.
+	// Expires is what is left of it when it is read, 0 for an element that stays. One that is added with less than its
+	// timeout left is, to who reads it, that much older.
 	Expires time.Duration
 	// Comment is at most 128 bytes that nft can list; see [Comment].
 	Comment string

@@ -146,6 +146,9 @@ func (w *writer) element(e Element, info SetInfo) error {
 	if err := w.timeout(e.Timeout); err != nil {
 		return fmt.Errorf("%s: %w", e.Prefix, err)
 	}
+	if 0 < e.Expires && e.Expires < e.Timeout {
+		w.uint64(unix.NFTA_SET_ELEM_EXPIRATION, uint64(max(e.Expires, shortest)/time.Millisecond))
+	}
 	w.userdata(e.Comment, info.Interval && !end.IsValid())
 	w.endNest(item)
 	if info.Interval && end.IsValid() {
