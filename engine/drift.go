@@ -36,6 +36,7 @@ type driftWatch struct {
 	said  bool             // that nothing is done about what is amiss now
 
 	gaveUp bool // until all is well again
+	torn   bool // the core table was changed, and is not whole again
 
 	mu    sync.Mutex
 	amiss string // what is, for the status; "" when all is well

@@ -21,14 +21,14 @@ func (d *Daemon) watch(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	d.lookForDrift(ctx, nft.Change{}) // of the time in which no daemon ran
+	d.compare(ctx, nft.Change{}) // of the time in which no daemon ran
 	for {
 		change, err := nextChange(ctx, m, d.drift.again)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, context.DeadlineExceeded):
-			d.lookForDrift(ctx, d.drift.heard)
+			d.lookAgain(ctx)
 		case err != nil:
 			return fmt.Errorf("watch the kernel's rules: %w", err)
 		case !change.Own && (change.Overrun || concernsUs(change)):
@@ -59,12 +59,37 @@ func concernsUs(c nft.Change) bool {
 
 func (d *Daemon) changedByOthers(ctx context.Context, c nft.Change) {
 	d.log.Info("another process changed our tables", "process", c.Process, "pid", c.PID)
-	restored, err := d.bans.Mend(ctx)
-	if restored {
-		d.tellDrift(feed.DriftBans, "", c)
-	}
-	d.lookForDrift(ctx, c) // before the policy is brought in step: what is put back goes on as it was
-	if err = errors.Join(err, d.sync(ctx)); err != nil && ctx.Err() == nil {
+	d.mendBans(ctx, c)
+	d.compare(ctx, c) // before the policy is brought in step: what is put back goes on as it was
+	if err := d.sync(ctx); err != nil && ctx.Err() == nil {
 		d.log.Error("cannot follow a change of our tables", "error", err)
+	}
+}
+
+// lookAgain does once more what could not be done.
+func (d *Daemon) lookAgain(ctx context.Context) {
+	if d.drift.torn {
+		d.mendBans(ctx, d.drift.heard)
+	}
+	d.compare(ctx, d.drift.heard)
+}
+
+// compare looks for drift, and sees to it that bans that could not be put back are not forgotten.
+func (d *Daemon) compare(ctx context.Context, c nft.Change) {
+	d.lookForDrift(ctx, c)
+	if w := &d.drift; w.torn && w.again.IsZero() {
+		w.heard, w.again = c, time.Now().Add(firstPause)
+	}
+}
+
+// mendBans makes the core table whole, with the bans in it.
+func (d *Daemon) mendBans(ctx context.Context, c nft.Change) {
+	restored, err := d.bans.Mend(ctx)
+	if err != nil && ctx.Err() == nil && !d.drift.torn {
+		d.log.Error("the table of the bans was changed, and cannot be put back yet: it is tried again", "process", c.Process, "pid", c.PID, "error", err)
+	}
+	d.drift.torn = err != nil
+	if restored && err == nil {
+		d.tellDrift(feed.DriftBans, "", c)
 	}
 }

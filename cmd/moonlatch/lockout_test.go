@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -185,6 +186,26 @@ func TestFlushedBansComeBack(t *testing.T) {
 	if !strings.Contains(string(log), "process=nft") {
 		t.Errorf("the log does not say who it was:\n%s", log)
 	}
+}
+
+// TestFlushedBansComeBackLate has nft fail when the bans are to be put back: they come
+// as soon as it works, without anybody changing anything once more.
+func TestFlushedBansComeBackLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	nft, err := exec.LookPath("nft")
+	must(t, err)
+	broken, bin := filepath.Join(w.dir, "broken"), filepath.Join(w.dir, "bin")
+	must(t, os.Mkdir(bin, 0o700))
+	must(t, os.WriteFile(filepath.Join(bin, "nft"), fmt.Appendf(nil, "#!/bin/sh\n[ ! -e %q ] && exec %q \"$@\"\nexit 1\n", broken, nft), 0o700))
+	w.path = bin + ":" + os.Getenv("PATH")
+	w.start()
+	w.ok("ban", attacker4)
+	must(t, os.WriteFile(broken, nil, 0o600))
+	w.somebody("flush", "ruleset")
+	w.until("the log tells", func() bool { return strings.Contains(w.logged(), "cannot be put back yet") })
+	must(t, os.Remove(broken))
+	w.until("the ban is back", func() bool { return w.bans()[attacker4].By == "manual" })
 }
 
 // TestDaemonFollowsOthers has a command that does not find the daemon confirm its trial.

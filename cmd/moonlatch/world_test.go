@@ -52,6 +52,7 @@ type world struct {
 	t                        *testing.T
 	server, attacker, client *netns.Namespace
 	dir                      string
+	path                     string // where commands are looked for, if not where everybody looks
 	daemon                   *exec.Cmd
 	log                      *os.File
 }
@@ -109,6 +110,9 @@ func serveEcho(l net.Listener) {
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", append([]string{"--state", filepath.Join(w.dir, "state"), "--socket", w.socket()}, args...)...)
 	cmd.Env = append(os.Environ(), beCommand+"=1")
+	if w.path != "" {
+		cmd.Env = append(cmd.Env, "PATH="+w.path)
+	}
 	return cmd
 }
 

@@ -23,7 +23,7 @@ import (
 type intent struct {
 	At        boottime.Instant  `json:"at"`
 	Clock     string            `json:"clock,omitempty"` // the time namespace that At is of
-	GenID     uint32            `json:"genid"` // of the kernel's ruleset: what happened until that is ours
+	GenID     uint32            `json:"genid"`           // of the kernel's ruleset: what happened until that is ours
 	Confirmed uint64            `json:"confirmed,omitempty"`
 	Aside     bool              `json:"aside,omitempty"` // for good
 	Trial     uint64            `json:"trial,omitempty"`
