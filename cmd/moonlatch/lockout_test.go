@@ -205,7 +205,7 @@ func TestFlushedBansComeBackLate(t *testing.T) {
 	w.somebody("flush", "ruleset")
 	w.until("the log tells", func() bool { return strings.Contains(w.logged(), "cannot be put back yet") })
 	must(t, os.Remove(broken))
-	w.until("the ban is back", func() bool { return w.bans()[attacker4].By == "manual" })
+	w.until("the attacker is shut out again", func() bool { return !reaches(w.attacker, net.JoinHostPort(serverForAttacker, "22")) })
 }
 
 // TestDaemonFollowsOthers has a command that does not find the daemon confirm its trial.
