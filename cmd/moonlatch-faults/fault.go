@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +27,11 @@ const (
 	faultFull        = "full disk"
 	faultReadOnly    = "read-only disk"
 	faultNFT         = "nft " // and how it works, or not
+
+	// These strike guards only.
+	faultKillRest     = "kill everything but a guard's watchdogs"
+	faultKillWatchdog = "kill a guard's watchdog on duty"
+	faultStopParent   = "stop a guard's parent"
 
 	// These are steps of their own.
 	faultReboot = "reboot"
@@ -49,7 +55,7 @@ func faultNames() []string {
 	for _, w := range faultWeights() {
 		out = append(out, w.what)
 	}
-	return append(out, faultReboot, faultDamage, faultPower, faultClock)
+	return append(out, faultKillRest, faultKillWatchdog, faultStopParent, faultReboot, faultDamage, faultPower, faultClock)
 }
 
 // strike injects a fault now. It reports whether there was anything to strike.
@@ -62,6 +68,12 @@ func (h *host) strike(f fault) (bool, error) {
 		return h.signal(syscall.SIGKILL, process.command), nil
 	case faultKillDaemon:
 		return h.signal(syscall.SIGKILL, func(q process) bool { return q.daemon }), nil
+	case faultKillRest:
+		return h.signal(syscall.SIGKILL, func(q process) bool { return !q.watchdog }), nil
+	case faultKillWatchdog:
+		return h.killWatchdog(), nil
+	case faultStopParent:
+		return h.pause(f.lasts, h.signal(syscall.SIGSTOP, process.command)), nil
 	case faultStopAll:
 		return h.pause(f.lasts, h.signal(syscall.SIGSTOP, func(process) bool { return true })), nil
 	case faultStopDaemon:
@@ -89,6 +101,21 @@ func (h *host) signal(sig syscall.Signal, chosen func(process) bool) bool {
 		}
 	}
 	return hit
+}
+
+// killWatchdog kills the one on duty of a guard's two.
+func (h *host) killWatchdog() bool {
+	onDuty, err := os.ReadFile(filepath.Join(h.disk(), "guard", "lock"))
+	if err != nil {
+		return false
+	}
+	n := 0
+	for _, q := range h.program.processes() {
+		if q.watchdog {
+			n++
+		}
+	}
+	return n > 1 && h.signal(syscall.SIGKILL, func(q process) bool { return q.watchdog && strconv.Itoa(q.pid) == string(onDuty) })
 }
 
 // pause lets everything that was stopped go on after a while.
@@ -178,7 +205,7 @@ func (h *host) mend(ctx context.Context) error {
 			if q.name == "sleep" {
 				syscall.Kill(q.pid, syscall.SIGKILL)
 			}
-			if !q.daemon {
+			if !q.daemon && !q.watchdog {
 				busy = true
 				if time.Now().After(deadline) {
 					syscall.Kill(q.pid, syscall.SIGKILL)

@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
-
-	"moonlatch/engine/control"
 )
 
 // bound is how long after a deadline the client must be in at the latest, by what its
@@ -44,6 +42,8 @@ type life struct {
 	emptied bool           // in this step, somebody took everything out of the kernel
 	outlive bool           // the daemon has lived through this step so far
 	faults  sync.WaitGroup // those that are still to strike, or at it
+
+	unwatched atomic.Bool // in this step, both of a guard's watchdogs were killed, or stopped
 }
 
 // liveOut plays a life from its beginning to its end, or until a promise is broken.
@@ -103,6 +103,8 @@ func (l *life) play(ctx context.Context, s step) {
 		l.banStep(ctx, s)
 	case opReset:
 		l.resetStep(ctx, s)
+	case opGuard:
+		l.guardStep(ctx, s)
 	case opReboot:
 		l.reboot(ctx, nil)
 	case opDamage:
@@ -195,6 +197,9 @@ func (l *life) hit(f fault) {
 		l.emptied = true
 		l.mu.Unlock()
 	}
+	if f.kind == faultKillAll || f.kind == faultStopAll {
+		l.unwatched.Store(true)
+	}
 	hit, err := l.host.strike(f)
 	if err != nil {
 		l.run.fail(fmt.Errorf("%s: %w", f.kind, err))
@@ -219,7 +224,7 @@ func (l *life) doGated(ctx context.Context, f fault, arg ...string) result {
 		}
 		chosen := process.command
 		if f.call%2 == 0 {
-			chosen = func(q process) bool { return !q.daemon }
+			chosen = func(q process) bool { return !q.daemon && !q.watchdog }
 		}
 		if l.host.signal(syscall.SIGKILL, chosen) {
 			l.run.struck(f.kind)
@@ -266,148 +271,4 @@ func (l *life) rest(ctx context.Context, may states) (state, bool) {
 		time.Sleep(beat)
 	}
 	return 0, false
-}
-
-// heal ends what is still broken. From here on everything must be well without anybody's
-// manual work, but for what an administrator, a service manager or a boot would do.
-func (l *life) heal(ctx context.Context, s step) {
-	l.faults.Wait()
-	l.prog.clock = 0
-	if err := l.host.mend(ctx); err != nil && ctx.Err() == nil {
-		l.run.fail(err)
-	}
-	may := l.kernel
-	if l.emptied {
-		may |= l.stored | set(open)
-		l.host.judge.only(may)
-		if !l.restore(ctx) {
-			return
-		}
-		may &^= set(open)
-	}
-	if !l.outlive || !l.prog.alive() {
-		l.outlive = false
-		for _, m := range l.host.pool {
-			if l.emptied {
-				m.forget()
-			}
-		}
-	}
-	if !l.wantDaemon(ctx, s.daemon) {
-		return
-	}
-	l.host.judge.only(may)
-	in, ok := l.rest(ctx, may)
-	if !ok {
-		return
-	}
-	switch {
-	case l.emptied:
-		l.stored = set(in)
-	case l.kernel == l.before && !l.acknowledged:
-		l.stored = l.storedBefore // the kernel comes first: what it does not hold is not in the store either
-	}
-	l.status(ctx, in)
-	l.poolCheck(ctx)
-	if s.prove {
-		l.prove(ctx, s.next)
-	}
-}
-
-// restore does what the unit at boot does.
-func (l *life) restore(ctx context.Context) bool {
-	r := l.prog.run(ctx, "restore")
-	l.done(r)
-	if !r.ok() && ctx.Err() == nil {
-		l.breaks(notRestored, "%s", r)
-	}
-	return r.ok()
-}
-
-// status asks Moonlatch, and compares its answer with what packets show.
-func (l *life) status(ctx context.Context, in state) {
-	r := l.prog.run(ctx, "status", "-o", "json")
-	l.run.checked(noAnswer)
-	var s control.Status
-	if err := json.Unmarshal(r.out, &s); !r.ok() || err != nil {
-		if ctx.Err() == nil {
-			l.breaks(noAnswer, "%s %s (%v)", r, r.out, err)
-		}
-		return
-	}
-	want := control.Filtering
-	if in == open {
-		want = control.Opened
-	}
-	if s.State != want || s.Trial != nil {
-		l.breaks(noAnswer, "packets show %s, the status is %s", in, r.out)
-		return
-	}
-	if in != open && !strings.HasSuffix(s.Confirmed.Policy, fmt.Sprintf("%d.lua", in)) {
-		l.breaks(noAnswer, "packets show %s, the status says %s", in, s.Confirmed.Policy)
-	}
-}
-
-// poolCheck holds the bans against packets.
-func (l *life) poolCheck(ctx context.Context) {
-	for _, m := range l.host.pool {
-		if ctx.Err() != nil {
-			return
-		}
-		wrong, err := m.check()
-		if err != nil {
-			l.run.fail(err)
-		}
-		l.run.checked(banLost)
-		if wrong != "" {
-			l.breaks(banLost, "%s", wrong)
-			return
-		}
-	}
-}
-
-// prove shows that everything works: another policy can be applied and confirmed.
-func (l *life) prove(ctx context.Context, variant state) {
-	l.host.judge.only(l.kernel | set(variant))
-	l.run.checked(noAnswer)
-	for _, arg := range [][]string{{"apply", good.file(variant), "--confirm", "20s"}, {"confirm"}} {
-		r := l.prog.run(ctx, arg...)
-		l.done(r)
-		if !r.ok() {
-			if ctx.Err() == nil {
-				l.breaks(noAnswer, "nothing is broken any more, but %s", r)
-			}
-			return
-		}
-	}
-	l.confirmed(variant)
-	l.host.judge.only(l.kernel)
-}
-
-// confirmed takes note of an acknowledged confirm.
-func (l *life) confirmed(variant state) {
-	l.kernel, l.stored = set(variant), set(variant)
-	l.past |= l.kernel
-}
-
-// leaks looks for what must not be left behind: processes, and files of dead ones.
-func (l *life) leaks(ctx context.Context) {
-	l.prove(ctx, variant2)
-	if err := l.prog.stop(syscall.SIGTERM); err != nil {
-		l.breaks(leaked, "%v", err)
-	}
-	l.run.checked(leaked)
-	for deadline := time.Now().Add(settleTime); ; time.Sleep(20 * time.Millisecond) {
-		left := l.prog.processes()
-		if len(left) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			l.breaks(leaked, "processes are left: %v", left)
-			return
-		}
-	}
-	if left := l.host.leftovers(); len(left) > 0 {
-		l.breaks(leaked, "files are left: %v", left)
-	}
 }

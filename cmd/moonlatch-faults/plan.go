@@ -13,6 +13,7 @@ const (
 	opBan    = "ban"       // ban one of the pool
 	opUnban  = "unban"     // lift a ban
 	opReset  = "reset"     // open the firewall
+	opGuard  = "guard"     // have a command change the rules of others, on guard
 	opReboot = "reboot"    // everything of ours and of the kernel's is gone; the boot unit runs
 	opDamage = "damage"    // the store is damaged, and then a reboot
 	opPower  = "power cut" // confirm a policy, with a power cut at every boundary of the store
@@ -35,7 +36,8 @@ type step struct {
 	op      string
 	policy  kind
 	variant state
-	trial   time.Duration
+	trial   time.Duration // or the time of a guard
+	does    string        // the command on guard
 	end     string
 	next    state // of endReplace
 	member  int
@@ -94,6 +96,9 @@ func (s step) String() string {
 	case opUnban:
 		words = append(words, fmt.Sprint(poolAddrs()[s.member]))
 	}
+	if s.op == opGuard {
+		words = append(words, "over a command that", s.does, "for", s.trial.String(), "then", s.end)
+	}
 	if !s.daemon {
 		words = append(words, "(no daemon)")
 	}
@@ -123,7 +128,7 @@ func newLife(seed, number uint64, n int) []step {
 func newStep(r *rand.Rand, daemon bool) step {
 	s := step{
 		daemon:  daemon,
-		op:      weighed(r, []weight{{opTrial, 66}, {opBan, 13}, {opUnban, 4}, {opReset, 4}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}),
+		op:      weighed(r, []weight{{opTrial, 60}, {opGuard, 9}, {opBan, 13}, {opUnban, 4}, {opReset, 4}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}),
 		variant: variant1 + state(r.IntN(variants)),
 		next:    variant1 + state(r.IntN(variants)),
 		member:  r.IntN(len(poolAddrs())),
@@ -140,6 +145,14 @@ func newStep(r *rand.Rand, daemon bool) step {
 	default:
 		s.end = weighed(r, []weight{{endRollback, 15}, {endExpire, 55}, {endExtend, 10}, {endReset, 3}, {endReplace, 17}})
 	}
+	if s.op == opGuard {
+		s.does = weighed(r, []weight{{doesAdd, 20}, {doesBlock, 40}, {doesFlush, 20}, {doesFail, 10}, {doesStay, 10}})
+		s.end = weighed(r, []weight{{endConfirm, 35}, {endRollback, 15}, {endExpire, 50}})
+		if s.does == doesStay {
+			s.end = endExpire
+		}
+		s.trial += time.Second
+	}
 	if r.IntN(6) == 0 {
 		s.clock = time.Duration(r.IntN(1e6)) * time.Second
 	}
@@ -149,6 +162,9 @@ func newStep(r *rand.Rand, daemon bool) step {
 	for range weighed(r, []weight{{"", 10}, {"1", 50}, {"12", 30}, {"123", 10}}) {
 		f := newFault(r, s)
 		s.faults = append(s.faults, f)
+		if s.op == opGuard && f.holdsUp() {
+			s.does = doesAdd // what a command does after its guard's end is its own affair, so it locks nobody out
+		}
 		s.daemon = s.daemon && f.kind != faultAtCall // where a daemon runs, the command makes few calls
 	}
 	return s
@@ -156,8 +172,11 @@ func newStep(r *rand.Rand, daemon bool) step {
 
 func newFault(r *rand.Rand, s step) fault {
 	f := fault{kind: weighed(r, faultWeights()), slack: r.IntN(4) * 4096, instant: time.Duration(r.IntN(12)) * time.Millisecond}
+	if s.op == opGuard {
+		f.kind = weighed(r, []weight{{f.kind, 6}, {faultKillRest, 3}, {faultKillWatchdog, 4}, {faultStopParent, 2}})
+	}
 	phases := 1
-	if s.op == opTrial {
+	if s.op == opTrial || s.op == opGuard {
 		phases = 3
 	}
 	f.phase = r.IntN(phases)
@@ -181,6 +200,9 @@ func newFault(r *rand.Rand, s step) fault {
 	}
 	return f
 }
+
+// holdsUp reports whether a guarded command may be held up past its guard's end.
+func (f fault) holdsUp() bool { return f.kind == faultStopAll || f.kind == faultNFT+nftStopped }
 
 // weight is how often something is chosen.
 type weight struct {

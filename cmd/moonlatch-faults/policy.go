@@ -72,13 +72,18 @@ func (k kind) file(variant state) string {
 	return fmt.Sprintf("%s%d.lua", k, variant)
 }
 
-// writePolicies writes every policy into a folder.
+// writePolicies writes every policy, and what guarded commands load, into a folder.
 func writePolicies(folder string) error {
 	for _, k := range []kind{good, big, lockout, banning, invalid, refused} {
 		for v := variant1; v <= variant3; v++ {
 			if err := os.WriteFile(filepath.Join(folder, k.file(v)), []byte(k.text(v)), 0o600); err != nil {
 				return err
 			}
+		}
+	}
+	for name, text := range guardScripts() {
+		if err := os.WriteFile(filepath.Join(folder, name+".nft"), []byte(text), 0o600); err != nil {
+			return err
 		}
 	}
 	var feed strings.Builder

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,17 +139,7 @@ func (p *pump) wait(most time.Duration) {
 func (p *pump) lap() {
 	began := time.Now()
 	b := make([]byte, 64)
-	for _, fd := range p.server {
-		for {
-			n, from, err := unix.Recvfrom(fd, b, 0)
-			if err == unix.EAGAIN {
-				break
-			}
-			if err == nil && from != nil {
-				unix.Sendto(fd, b[:n], 0, from) // the firewall may refuse it
-			}
-		}
-	}
+	p.answer(b)
 	for _, q := range p.probers {
 		q.read(b)
 	}
@@ -161,6 +152,37 @@ func (p *pump) lap() {
 		}
 	}
 	p.laps = append(p.laps, lap{began, time.Now()})
+}
+
+// request is one that the server has got.
+type request struct {
+	fd   int
+	text string
+	from unix.Sockaddr
+}
+
+// answer sends back what the server has got: of a burst, nobody's port first and last, as it was
+// sent, so that answers that meet a change look like no policy's either.
+func (p *pump) answer(b []byte) {
+	var got, nobodys []request
+	for i, fd := range p.server {
+		for {
+			n, from, err := unix.Recvfrom(fd, b, 0)
+			if err == unix.EAGAIN {
+				break
+			}
+			switch {
+			case err != nil || from == nil:
+			case i == variants:
+				nobodys = append(nobodys, request{fd, string(b[:n]), from})
+			default:
+				got = append(got, request{fd, string(b[:n]), from})
+			}
+		}
+	}
+	for _, r := range slices.Concat(nobodys, got, nobodys) {
+		unix.Sendto(r.fd, []byte(r.text), 0, r.from) // the firewall may refuse it
+	}
 }
 
 // burst tries every port once.

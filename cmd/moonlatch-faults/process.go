@@ -14,9 +14,11 @@ type process struct {
 	name   string // of its program, as far as the kernel keeps it
 	ours   bool   // it is a moonlatch
 	daemon bool
+
+	watchdog bool // of a guard: the one on duty, or its standby
 }
 
-func (p process) command() bool { return p.ours && !p.daemon }
+func (p process) command() bool { return p.ours && !p.daemon && !p.watchdog }
 
 // processes lists the host's processes by the marker in their environment. One
 // that has not executed its program yet, and shares the memory of this one, has none:
@@ -41,8 +43,9 @@ func (p *program) processes() []process {
 		name, _ := os.ReadFile(filepath.Join(folder, "comm"))
 		args, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
 		q := process{pid: pid, name: strings.TrimSpace(string(name))}
-		const kept = 15 // linux/sched.h: TASK_COMM_LEN, less its zero
-		q.ours = q.name == own[:min(len(own), kept)]
+		const kept = 15                                               // linux/sched.h: TASK_COMM_LEN, less its zero
+		q.watchdog = bytes.Contains(args, []byte("\x00watchdog\x00")) // its program's name is that of a link
+		q.ours = q.watchdog || q.name == own[:min(len(own), kept)]
 		q.daemon = q.ours && bytes.Contains(args, []byte("\x00run\x00"))
 		out = append(out, q)
 	}

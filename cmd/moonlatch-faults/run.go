@@ -20,12 +20,13 @@ const (
 	notRestored promise = "a boot restores what was confirmed"
 	banLost     promise = "a ban holds, and ends when it should"
 	halfApplied promise = "no packet meets half of a change"
+	undone      promise = "after a guard that nobody confirmed the rules of others are as they were"
 	noAnswer    promise = "every command answers, and the next apply and confirm work"
 	leaked      promise = "nothing is left behind"
 )
 
 func promises() []promise {
-	return []promise{lockedOut, wrongPolicy, notRestored, banLost, halfApplied, noAnswer, leaked}
+	return []promise{lockedOut, wrongPolicy, notRestored, banLost, halfApplied, undone, noAnswer, leaked}
 }
 
 // violation is a promise that was broken.

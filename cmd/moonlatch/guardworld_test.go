@@ -120,6 +120,11 @@ func (w *world) watchdogs() (pids []int) {
 }
 
 func (w *world) signal(s syscall.Signal, pids ...int) {
+	if s == syscall.SIGKILL { // of several, none may see another die: it would start one more
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGSTOP)
+		}
+	}
 	for _, pid := range pids {
 		syscall.Kill(pid, s)
 	}

@@ -36,10 +36,11 @@ func (a *app) watchdogCommand() *cobra.Command {
 		ValidArgs: []string{guardWatch, safetynetWatch},
 		RunE: func(_ *cobra.Command, args []string) error {
 			load := map[string]guard.Load{guardWatch: a.loadGuard, safetynetWatch: a.loadSafetynet}[args[0]]
+			second := a.watchdogArgs(args[0], "--standby")
 			if standby {
-				return a.watch(args[0]).Standby(load)
+				return a.watch(args[0]).Standby(load, second...)
 			}
-			return a.watch(args[0]).Keep(load, a.watchdogArgs(args[0], "--standby")...)
+			return a.watch(args[0]).Keep(load, second...)
 		},
 	}
 	c.Flags().BoolVar(&standby, "standby", false, "take over when the one on duty dies")

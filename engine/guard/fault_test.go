@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -82,6 +83,30 @@ func TestWatchdogKilled(t *testing.T) {
 	w.kill(syscall.SIGKILL, pids[0])
 	if r := w.await(o); r.Outcome != Done || w.deeds() != 1 {
 		t.Errorf("done %d times: %+v", w.deeds(), r)
+	}
+}
+
+// TestOneAfterAnother kills whichever is on duty, again and again: there is always one more.
+func TestOneAfterAnother(t *testing.T) {
+	w := newWorld(t)
+	w.arm(time.Hour)
+	for range 3 {
+		var before []int
+		w.until("two watchdogs", func() bool { before = w.pids(); return len(before) == 2 })
+		b, err := os.ReadFile(w.path("lock"))
+		must(t, err)
+		onDuty, err := strconv.Atoi(string(b))
+		must(t, err)
+		w.kill(syscall.SIGKILL, onDuty)
+		w.until("another one is on duty", func() bool {
+			b, err := os.ReadFile(w.path("lock"))
+			return err == nil && len(b) > 0 && string(b) != strconv.Itoa(onDuty)
+		})
+	}
+	o, err := w.Now()
+	must(t, err)
+	if r := w.await(o); r.Outcome != Done || w.deeds() != 1 {
+		t.Errorf("%+v, done %d times", r, w.deeds())
 	}
 }
 

@@ -37,8 +37,9 @@ func (w *Watch) Keep(load Load, arg ...string) error {
 	return nil
 }
 
-// Standby is the second process of Keep, which takes over if that one dies.
-func (w *Watch) Standby(load Load) error {
+// Standby is the second process of Keep, which takes over if that one dies, with a standby of
+// its own. arg are the arguments with which this program calls Standby.
+func (w *Watch) Standby(load Load, arg ...string) error {
 	d, err := w.prepare(load)
 	if err != nil {
 		return err
@@ -54,6 +55,10 @@ func (w *Watch) Standby(load Load) error {
 	}
 	if err != nil {
 		return err
+	}
+	// Nothing may hold up what is to be done soon.
+	if left, err := d.order.Left(); err == nil && left > startPatience {
+		d.startStandby(arg)
 	}
 	d.serve(lock)
 	return nil

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		case "keep":
 			err = w.Keep(deed, "standby")
 		case "standby":
-			err = w.Standby(deed)
+			err = w.Standby(deed, "standby")
 		}
 		if err != nil {
 			os.Stderr.WriteString(err.Error())
@@ -155,6 +155,11 @@ func (w *world) pids() (out []int) {
 }
 
 func (w *world) kill(s syscall.Signal, pids ...int) {
+	if s == syscall.SIGKILL { // of several, none may see another die: it would start one more
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGSTOP)
+		}
+	}
 	for _, pid := range pids {
 		syscall.Kill(pid, s)
 	}
