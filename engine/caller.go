@@ -92,24 +92,25 @@ func (c *caller) drain(ctx context.Context, next *callback) {
 		if next.runtime != c.current {
 			continue // its policy has been replaced
 		}
-		c.call(func(p *policy.Policy) error {
-			if next.handler != nil {
-				return p.Handle(next.handler, next.rule, &next.packet)
-			}
-			return p.Hit(next.detector, next.hit)
-		})
+		if h := next.handler; h != nil {
+			c.call(h.Callback, func(p *policy.Policy) error { return p.Handle(h, next.rule, &next.packet) })
+		} else {
+			c.call(next.detector.Action, func(p *policy.Policy) error { return p.Hit(next.detector, next.hit) })
+		}
 	}
 	c.queue.wake()
 }
 
 // call runs one callback of the current policy. Errors are the policy's to
 // count and to log; here they only must not stop anything.
-func (c *caller) call(fn func(*policy.Policy) error) {
+func (c *caller) call(cb *policy.Callback, fn func(*policy.Policy) error) {
 	start := time.Now()
 	if err := fn(c.current.policy); err != nil {
 		c.failed(err)
 	}
-	c.observe.CallbackTook(c.current.policy.Ruleset().Policy, time.Since(start))
+	took := time.Since(start)
+	cb.Took(took)
+	c.observe.CallbackTook(c.current.policy.Ruleset().Policy, took)
 	c.pulse.beat() // a flood of events, or a slow handler, is no death
 }
 
@@ -135,6 +136,6 @@ func (c *caller) tick(now time.Time) {
 		if t.Every > 0 {
 			c.due[i] = now.Add(t.Every)
 		}
-		c.call(func(p *policy.Policy) error { return p.Tick(t) })
+		c.call(t.Callback, func(p *policy.Policy) error { return p.Tick(t) })
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +12,7 @@ import (
 	"moonlatch/engine/control"
 	"moonlatch/engine/detect"
 	"moonlatch/engine/nft"
+	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
 )
 
@@ -20,6 +22,7 @@ type Snapshot struct {
 	Rules     []RuleCount
 	Chains    map[string]int // rules in each chain
 	Banned    []BannedCount
+	Sets      []SetCount
 
 	Generation   uint64 // in force, 0 when none is
 	Policy       string // its policy's entry file, "" when none is in force
@@ -52,16 +55,30 @@ type Snapshot struct {
 	// Of the running policy's callbacks: finished calls, and of these those that
 	// an error ended and those that were stopped at their limits.
 	Calls, Errors, Timeouts uint64
+	Callbacks               []CallbackCount
 
 	Bans      ban.Stats
 	Unbooked  uint64 // bans dropped because the ban queue was full
 	Detectors map[string]detect.Stats
 }
 
+// CallbackCount is what one callback of the running policy has done.
+type CallbackCount struct {
+	Name, Kind string
+	Off        bool // switched off because it kept failing
+	policy.CallbackStats
+}
+
 // RuleCount is what a rule of the generation in force has matched.
 type RuleCount struct {
 	Chain, Rule, Verdict string
 	Packets, Bytes       uint64
+}
+
+// SetCount is how much a set of the author's, or of the core table, holds, as far as the kernel tells.
+type SetCount struct {
+	Set             string
+	Elements, Limit int // the limit is 0 where there is none
 }
 
 // BannedCount is what the bans of an address family have dropped.
@@ -120,6 +137,7 @@ func (rt *runtime) fill(s *Snapshot) {
 			s.CallbacksOff++
 		}
 		stats := c.Stats()
+		s.Callbacks = append(s.Callbacks, CallbackCount{c.Name, c.Kind, c.Off(), stats})
 		s.Calls += stats.Calls
 		s.Errors += stats.Errors
 		s.Timeouts += stats.Timeouts
@@ -149,16 +167,33 @@ func (d *Daemon) readKernel(s *Snapshot, rt *runtime) error {
 			s.Banned = append(s.Banned, BannedCount{family, c.Packets, c.Bytes})
 		}
 	}
-	if rt == nil {
-		return nil
+	if err := d.readSets(s, nft.Table{Family: nft.Inet, Name: ruleset.CoreTable}); err != nil || rt == nil {
+		return err
 	}
 	for _, f := range rt.policy.Ruleset().Families() {
 		family, err := nft.ParseFamily(string(f))
 		if err != nil {
 			return err
 		}
-		if err := d.readRules(s, rt.policy.Ruleset(), nft.Table{Family: family, Name: ruleset.Table(rt.generation)}); err != nil {
+		t := nft.Table{Family: family, Name: ruleset.Table(rt.generation)}
+		if err := errors.Join(d.readRules(s, rt.policy.Ruleset(), t), d.readSets(s, t)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// readSets asks how many elements there are: the kernel counts them, and nothing is listed. The sets that rules need have a dot in their
+// names, and the number of the rule: they would be new ones with every apply.
+func (d *Daemon) readSets(s *Snapshot, t nft.Table) error {
+	sets, err := d.nft.Sets(t)
+	if unreadable(err) {
+		return err
+	}
+	for _, set := range sets {
+		gate := set.Name == ruleset.Lease || set.Name == ruleset.Yield || set.Name == ruleset.Alive
+		if set.Count >= 0 && !gate && !strings.Contains(set.Name, ".") {
+			s.Sets = append(s.Sets, SetCount{set.Name, set.Count, set.Size})
 		}
 	}
 	return nil

@@ -89,7 +89,12 @@ func (s scrape) send(f family, value float64, labels ...string) {
 
 // grow sends a counter that starts at zero with each generation.
 func (s scrape) grow(f family, value uint64, labels ...string) {
-	s.send(f, float64(s.ledger.total(f.name, value, labels)), labels...)
+	s.send(f, s.grown(f, value, labels...), labels...)
+}
+
+// grown is what such a counter has come to.
+func (s scrape) grown(f family, value uint64, labels ...string) float64 {
+	return float64(s.ledger.total(f.name, value, labels))
 }
 
 // count sends a counter that starts at zero with the daemon or with the table that holds it.
@@ -120,6 +125,10 @@ func (s scrape) kernel(snap *engine.Snapshot) {
 	}
 	for chain, n := range snap.Chains {
 		s.send(s.chainRules, float64(n), chain)
+	}
+	for _, set := range snap.Sets {
+		s.send(s.setElements, float64(set.Elements), set.Set)
+		s.send(s.setLimit, float64(set.Limit), set.Set)
 	}
 	for _, b := range snap.Banned {
 		s.count(s.bannedPackets, b.Packets, b.Family)
@@ -171,7 +180,17 @@ func (s scrape) policy(snap *engine.Snapshot) {
 	s.grow(s.policyEvents, snap.Calls, snap.Policy)
 	s.grow(s.policyErrors, snap.Errors, snap.Policy, "runtime")
 	s.grow(s.policyErrors, snap.Timeouts, snap.Policy, "timeout")
+	for _, c := range snap.Callbacks {
+		s.grow(s.callbackCalls, c.Calls, c.Name, c.Kind)
+		s.grow(s.callbackErrors, c.Errors, c.Name, c.Kind, "runtime")
+		s.grow(s.callbackErrors, c.Timeouts, c.Name, c.Kind, "timeout")
+		s.send(s.callbackSeconds, s.grown(s.callbackSeconds, uint64(c.Took), c.Name, c.Kind)/1e9, c.Name, c.Kind)
+		s.send(s.callbackOff, truth(c.Off), c.Name, c.Kind)
+	}
 	for name, d := range snap.Detectors {
+		s.grow(s.detectorEvents, d.Events, name)
+		s.send(s.detectorTracked, float64(d.Tracked), name)
+		s.send(s.detectorLimit, float64(d.Capacity), name)
 		s.grow(s.detectorHits, d.Hits, name)
 		s.grow(s.detectorEvicted, d.Evicted, name)
 	}

@@ -15,6 +15,7 @@ type families struct {
 	rulePackets, ruleBytes     family
 	bannedPackets, bannedBytes family
 	chainRules, rulesetInfo    family
+	setElements, setLimit      family
 
 	watchdogArmed, watchdogDeadline, rollbacks family
 	reloadOK, reloadTime                       family
@@ -27,9 +28,13 @@ type families struct {
 	datagrams, threshold, tunings family
 	queueLength, queueLimit       family
 
-	policyEvents, policyErrors    family
-	policyLoaded, policyOff       family
-	detectorHits, detectorEvicted family
+	policyEvents, policyErrors family
+	policyLoaded, policyOff    family
+
+	callbackCalls, callbackErrors, callbackSeconds, callbackOff family
+
+	detectorEvents, detectorHits, detectorEvicted family
+	detectorTracked, detectorLimit                family
 
 	bans, banned, unbanned, suppressed family
 
@@ -54,6 +59,8 @@ func (f *families) kernel() {
 	f.bannedPackets = f.counter("banned_packets_total", "Packets dropped because their source was banned.", "family")
 	f.bannedBytes = f.counter("banned_bytes_total", "Bytes of the packets dropped because their source was banned.", "family")
 	f.chainRules = f.gauge("chain_rules", "Kernel rules in a chain of the generation in force.", "chain")
+	f.setElements = f.gauge("set_elements", "Elements in a set of the policy in force or of the core table, as far as the kernel counts them (Linux 6.16).", "set")
+	f.setLimit = f.gauge("set_elements_limit", "Most elements that a set holds; 0 when it has no limit.", "set")
 	f.rulesetInfo = f.gauge("ruleset_info", "Identity of the ruleset in force: its digest and its policy's entry file; missing when everything passes.", "sha256", "source")
 }
 
@@ -92,6 +99,13 @@ func (f *families) policy() {
 	f.policyErrors = f.counter("policy_errors_total", "Callbacks of a policy that failed: by an error of their own (runtime) or stopped at their limits (timeout).", "policy", "reason")
 	f.policyLoaded = f.gauge("policy_loaded", "Whether the policy of the ruleset in force runs (1), or only its ruleset is in force (0).", "policy")
 	f.policyOff = f.gauge("policy_callbacks_off", "Callbacks of a policy that were switched off because they kept failing.", "policy")
+	f.callbackCalls = f.counter("callback_calls_total", "Calls of a handler, a detector's action, a timer or the watchdog's check, by its name.", "callback", "kind")
+	f.callbackErrors = f.counter("callback_errors_total", "Calls of a callback that failed: by an error of its own (runtime) or stopped at its limits (timeout).", "callback", "kind", "reason")
+	f.callbackSeconds = f.counter("callback_seconds_total", "Time that the calls of a callback took.", "callback", "kind")
+	f.callbackOff = f.gauge("callback_off", "Whether a callback was switched off because it kept failing (1) or not (0).", "callback", "kind")
+	f.detectorEvents = f.counter("detector_events_total", "Packet events that a detector looked at.", "detector")
+	f.detectorTracked = f.gauge("detector_tracked", "Sources that a detector holds, with those whose window has run out until their place is needed.", "detector")
+	f.detectorLimit = f.gauge("detector_tracked_limit", "Most sources that a detector holds.", "detector")
 	f.detectorHits = f.counter("detector_hits_total", "Sources that crossed a detector's threshold.", "detector")
 	f.detectorEvicted = f.counter("detector_evicted_total", "Sources that a detector forgot before their time because its table was full.", "detector")
 }

@@ -20,6 +20,7 @@ import (
 	"moonlatch/engine"
 	"moonlatch/engine/ban"
 	"moonlatch/engine/detect"
+	"moonlatch/engine/policy"
 )
 
 var update = flag.Bool("update", false, "write the files that exposed metrics are compared with")
@@ -53,6 +54,8 @@ func fresh() state {
 			Unbanned:   map[string]uint64{ban.UnbannedExpired: 0},
 		},
 		Detectors: map[string]detect.Stats{"portscan": {Capacity: 8}},
+		Sets:      []engine.SetCount{{Set: "banned4"}},
+		Callbacks: []engine.CallbackCount{{Name: "web.lua:30", Kind: "handler"}},
 	}
 }
 
@@ -103,7 +106,9 @@ func busy() state {
 			Suppressed: map[string]uint64{ban.SuppressedProtected: 14, ban.SuppressedQueueFull: 15},
 			Unbanned:   map[string]uint64{ban.UnbannedExpired: 16, ban.UnbannedTrial: 17},
 		},
-		Detectors: map[string]detect.Stats{"portscan": {Hits: 7, Evicted: 8, Capacity: 16}},
+		Detectors: map[string]detect.Stats{"portscan": {Events: 70, Hits: 7, Evicted: 8, Tracked: 6, Capacity: 16}},
+		Sets:      []engine.SetCount{{Set: "admins4", Elements: 3, Limit: 65535}, {Set: "banned4", Elements: 9}},
+		Callbacks: []engine.CallbackCount{{Name: "web.lua:30", Kind: "handler", Off: true, CallbackStats: policy.CallbackStats{Calls: 90, Errors: 4, Timeouts: 5, Took: 1500 * time.Millisecond}}},
 	}
 }
 

@@ -223,6 +223,32 @@ func TestSetInfo(t *testing.T) {
 	}
 }
 
+// Sets tells of each what SetInfo does, and counts prefixes once though the kernel holds both their ends.
+func TestSets(t *testing.T) {
+	c := open(t, sets)
+	add(t, c, "host4", elements("192.0.2.1", "192.0.2.2"))
+	add(t, c, "net6", elements("2001:db8::/32", "2001:db9::/48", "fd00::/8"))
+	all, err := c.Sets(table)
+	must(t, err)
+	seen := map[string]nft.SetInfo{}
+	for _, s := range all {
+		seen[s.Name] = s.SetInfo
+		want, err := c.SetInfo(table, s.Name)
+		must(t, err)
+		if s.SetInfo != want {
+			t.Errorf("%s: %+v, want %+v", s.Name, s.SetInfo, want)
+		}
+	}
+	if len(seen) < 5 {
+		t.Errorf("only these: %v", seen)
+	}
+	if got := seen["net6"].Count; got >= 0 && got != 3 {
+		t.Errorf("3 prefixes are counted as %d", got)
+	}
+	_, err = c.Sets(nft.Table{Family: nft.Inet, Name: "none"})
+	wantErr(t, err, nft.ErrNotExist, "none")
+}
+
 func TestSetsThatAreMissingOrOfSomethingElse(t *testing.T) {
 	c := open(t, sets)
 	none := nft.Table{Family: nft.Inet, Name: "none"}

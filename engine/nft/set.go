@@ -54,6 +54,34 @@ func (c *Client) SetInfo(t Table, set string) (SetInfo, error) {
 	return info, nil
 }
 
+// NamedSet is a set of a table's.
+type NamedSet struct {
+	Name string
+	SetInfo
+}
+
+// Sets describes the sets and maps of a table without listing what they hold. Errors are as those of [Client.Rules].
+func (c *Client) Sets(t Table) ([]NamedSet, error) {
+	all, err := list(c, unix.NFT_MSG_GETSET, t.Family, func(w *writer) { w.string(unix.NFTA_SET_TABLE, t.Name) }, decodeNamedSet)
+	if err == nil && len(all) == 0 {
+		err = c.exists(t)
+	}
+	if err != nil {
+		return all, fmt.Errorf("list sets of table %s: %w", t, err)
+	}
+	return all, nil
+}
+
+func decodeNamedSet(a answer) (s NamedSet, err error) {
+	for r := (reader{b: a.attrs}); r.next(); {
+		if r.typ == unix.NFTA_SET_NAME {
+			s.Name = text(r.data)
+		}
+	}
+	s.SetInfo, err = decodeSet(a)
+	return s, err
+}
+
 func (c *conn) setInfo(t Table, set string) (SetInfo, error) {
 	var info SetInfo
 	err := c.query(unix.NFT_MSG_GETSET, 0, t.Family, func(w *writer) {

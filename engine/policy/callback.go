@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -32,12 +33,19 @@ type CallbackStats struct {
 	Calls    uint64 // finished calls, failed or not
 	Errors   uint64 // of these, ended by an error of the policy
 	Timeouts uint64 // of these, stopped because they used up their budget, time or memory
+	Took     time.Duration // as far as Took was told
 }
 
-type callbackCounters struct{ calls, errors, timeouts atomic.Uint64 }
+type callbackCounters struct {
+	calls, errors, timeouts atomic.Uint64
+	took                    atomic.Int64 // nanoseconds
+}
 
 // Off reports whether the callback was switched off because it kept failing.
 func (c *Callback) Off() bool { return c.off.Load() }
+
+// Took adds what a call took. Who calls measures it anyway; to do so here as well would cost as much as a short call.
+func (c *Callback) Took(d time.Duration) { c.stats.took.Add(int64(d)) }
 
 // Stats returns the totals so far.
 func (c *Callback) Stats() CallbackStats {
@@ -45,6 +53,7 @@ func (c *Callback) Stats() CallbackStats {
 		Calls:    c.stats.calls.Load(),
 		Errors:   c.stats.errors.Load(),
 		Timeouts: c.stats.timeouts.Load(),
+		Took:     time.Duration(c.stats.took.Load()),
 	}
 }
 
