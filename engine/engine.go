@@ -182,6 +182,7 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	for _, w := range p.Warnings() {
 		applied.Warnings = append(applied.Warnings, w.Error())
 	}
+	applied.Warnings = append(applied.Warnings, g.Notes...)
 	applied.APIVersion, applied.Generation, applied.Left = control.Version, f.describeTrial(g), g.Confirm.Seconds()
 	return applied, nil
 }

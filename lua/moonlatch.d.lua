@@ -256,6 +256,7 @@ local options = {}
 ---@field dynamic? boolean packets fill the set, by fw.add. Takes: true
 ---@field timeout? string how long an address stays that fw.add gives no time; default for good. Takes: time
 ---@field size? number the most addresses of each family; default 65535. Takes: number
+---@field keep? boolean each apply takes over what the set holds in the generation in force, with what is left of their times. Takes: true
 ---@field [integer] any
 local options = {}
 

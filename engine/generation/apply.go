@@ -67,7 +67,8 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 		return Generation{}, err
 	}
 	saved := c.store.saving(record{Generation: g, text: tables.String(), fills: fills, files: req.Files})
-	if err := c.load(ctx, n, tables, fills, arm, saved); err != nil {
+	kept := req.Ruleset.Kept()
+	if g.Notes, err = c.load(ctx, n, tables, contents{fills, kept}, arm, saved); err != nil {
 		if saved() == nil {
 			err = errors.Join(err, c.store.remove(n))
 		}
@@ -78,32 +79,41 @@ func (c *change) apply(ctx context.Context, req Request) (Generation, error) {
 	return g, nil
 }
 
-// load puts a generation's tables and the content of its large sets into the
+// contents is what belongs into a generation's sets beside its text.
+type contents struct {
+	fills []ruleset.Fill
+	kept  []ruleset.Kept
+}
+
+// load puts a generation's tables and the content of its large sets and kept ones into the
 // kernel and then, when it is saved, arms it. Until that it lets everything through,
-// since its lease is empty; so a generation without large sets takes one transaction,
-// and one with them is as invisible until the last one.
-func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, fills []ruleset.Fill, arm *ruleset.Script, saved func() error) error {
-	if len(fills) == 0 {
+// since its lease is empty; so a generation without such sets takes one transaction,
+// and one with them is as invisible until the last one. The notes are those of inherit.
+func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, in contents, arm *ruleset.Script, saved func() error) (notes []string, err error) {
+	if len(in.fills) == 0 && len(in.kept) == 0 {
 		if err := saved(); err != nil {
-			return err
+			return nil, err
 		}
 		tables.Append(arm)
-		return c.run(ctx, tables)
+		return nil, c.run(ctx, tables)
 	}
 	if err := c.run(ctx, tables); err != nil {
-		return err
+		return nil, err
 	}
-	err := c.fill(n, fills)
+	err = c.fill(n, in.fills)
 	if err == nil {
 		err = saved()
+	}
+	if err == nil { // last, so that little comes between it and what it takes over from
+		notes, err = c.inherit(n, in.kept)
 	}
 	if err == nil {
 		err = c.run(ctx, arm)
 	}
 	if err != nil {
-		return errors.Join(err, c.discard())
+		return nil, errors.Join(err, c.discard())
 	}
-	return nil
+	return notes, nil
 }
 
 // run executes generated text and shows nft's complaints where the policy has

@@ -31,6 +31,9 @@ type Generation struct {
 	Lease    time.Duration `json:"lease,omitempty"` // its liveness lease, 0 for none
 	Drift    OnDrift       `json:"drift,omitempty"` // what follows when others change it; empty means ReportDrift
 
+	// Notes say what of the sets that it keeps could not be taken over; they are Apply's.
+	Notes []string `json:"-"`
+
 	// Armed is when it came into force on trial, at the latest, or the zero value
 	// where that is not known.
 	Armed boottime.Instant `json:"-"`

@@ -244,17 +244,28 @@ func dynamicOptions() []option[*setContent] {
 				c.size, err = whole(v, 1, maxDynamic)
 				return err
 			}},
+		{Entry{Name: "keep", Takes: "true", Doc: "each apply takes over what the set holds in the generation in force, with what is left of their times", Example: `fw.set "seen" { dynamic = true, timeout = "1h", keep = true }`},
+			func(_ *loader, c *setContent, v value) error {
+				if v.LValue != lua.LTrue {
+					return fmt.Errorf("true is expected, not %s", describe(v.LValue))
+				}
+				c.keep = true
+				return nil
+			}},
 	}
 }
 
 // fillDynamic configures a set that packets fill.
 func (c setContent) fillDynamic(s *ruleset.Set, t table) error {
 	if !c.dynamic {
-		return errors.New("only a set that packets fill has a timeout and a size: add dynamic = true")
+		return errors.New("only a set that packets fill has a timeout, a size and keep: add dynamic = true")
+	}
+	if c.keep && c.size > ruleset.MaxKept {
+		return fmt.Errorf("a set that is kept has room for %d addresses at most, and its size is %d", ruleset.MaxKept, c.size)
 	}
 	if t.length() > 0 || c.file != "" {
 		return errors.New("packets fill it, so nothing else can")
 	}
-	s.Dynamic, s.Timeout, s.Size = true, c.timeout, min(c.size, math.MaxInt32)
+	s.Dynamic, s.Timeout, s.Size, s.Keep = true, c.timeout, min(c.size, math.MaxInt32), c.keep
 	return nil
 }

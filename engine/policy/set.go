@@ -92,6 +92,7 @@ type setContent struct {
 	dynamic bool
 	timeout time.Duration
 	size    int
+	keep    bool
 }
 
 func setOptions() []option[*setContent] {
@@ -107,7 +108,6 @@ func setOptions() []option[*setContent] {
 				return err
 			}},
 		keyOption(),
-		{Entry: Entry{Name: "keep", Instead: "-"}},
 	}
 	return append(list, dynamicOptions()...)
 }
@@ -118,7 +118,7 @@ func (l *loader) fillSet(o *setObject, t table, c setContent) error {
 	switch {
 	case len(c.of) > 0:
 		return l.fillTuples(o, t, c)
-	case c.dynamic || c.timeout > 0 || c.size > 0:
+	case c.dynamic || c.timeout > 0 || c.size > 0 || c.keep:
 		return c.fillDynamic(s, t)
 	}
 	items := positional(t)

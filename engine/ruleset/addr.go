@@ -19,7 +19,7 @@ type Set struct {
 	Dynamic bool
 	Timeout time.Duration // how long an address stays that Add gives no time; 0 means for good
 	Size    int           // the most addresses of each family; 0 means nft's default
-	Keep    bool          // the next generation takes its content over
+	Keep    bool          // takes over what the set of that name holds in the generation before
 }
 
 func (s *Set) size() int {

@@ -12,6 +12,30 @@ type Fill struct {
 	Addrs  *Addresses // of one address family
 }
 
+// MaxKept bounds the size of a set with Keep: the kernel lists a set in time that grows with the
+// square of its size, and lists 262,144 addresses in some three seconds.
+const MaxKept = 1 << 18
+
+// Kept is a set in the kernel that takes over what the one of its name in another generation holds.
+type Kept struct {
+	Family Family
+	Set    string // the kernel's name of it
+	Size   int    // the most addresses that it holds
+}
+
+// Kept lists the sets with Keep, in each table that has them.
+func (r *Ruleset) Kept() []Kept {
+	var out []Kept
+	for _, f := range r.Families() {
+		for _, s := range r.Sets {
+			if s.Keep && r.declares(f, s) {
+				out = append(out, Kept{f, s.Name + ipv4.digit(), s.size()}, Kept{f, s.Name + ipv6.digit(), s.size()})
+			}
+		}
+	}
+	return out
+}
+
 // Fills lists the contents that Render leaves out. Put them in before the
 // tables' lease is filled, and the generation is never seen without them.
 func (r *Ruleset) Fills() []Fill {

@@ -28,7 +28,10 @@ fw.set "c" { 80, "192.0.2.1" } --! set "c": "192.0.2.1" is no port, range ("6000
 fw.set "d" { fiel = "lists/bad.txt" } --! unknown field "fiel" in set "d" (did you mean "file"?)
 fw.set "e" { file = "lists/bda.txt" } --! set "e": file: open lists/bda.txt: file does not exist
 fw.set "f" { file = "../etc/passwd" } --! set "f": file: "../etc/passwd" is not a name inside the policy's folder
-fw.set "g" { "192.0.2.1", keep = true } --! set "g": field "keep" is not available yet
+fw.set "g" { "192.0.2.1", keep = true } --! set "g": only a set that packets fill has a timeout, a size and keep: add dynamic = true
+fw.set "kept" { dynamic = true, keep = 1 } --! set "kept": keep: true is expected, not the number 1
+fw.set "kepd" { dynamic = true, kepp = true } --! unknown field "kepp" in set "kepd" (did you mean "keep"?)
+fw.set "large" { dynamic = true, size = 300000, keep = true } --! set "large": a set that is kept has room for 262144 addresses at most, and its size is 300000
 fw.set "h" --! set "h" is named but never filled: write fw.set "h" { "192.0.2.0/24" }
 fw.set "admins" { "192.0.2.1" } --! set "admins" is declared twice, first at policy.lua:1
 fw.set "ip" {} --! set name "ip": "ip6" is a word of nft's language, and nft takes it for nothing else: choose another

@@ -15,7 +15,7 @@ fw.map "m" { http = "192.0.2.1", nosuchservice = "192.0.2.1" } --! map "m": "nos
 input { "a", tcp = true, fw.vmap { [80] = 5 } } --! fw.vmap: the number 80: a chain or a verdict (accept, drop, continue, return_, fw.jump, fw.goto_) is expected, not the number 5
 input { "b", tcp = true, fw.vmap { [80] = reject } } --! fw.vmap: the number 80: a chain or a verdict (accept, drop, continue, return_, fw.jump, fw.goto_) is expected, not reject
 input { "c", tcp = true, fw.vmap {} } --! fw.vmap is empty: write for example fw.vmap { [80] = web, [22] = ssh_in }
-fw.set "n" { timeout = "1h" } --! set "n": only a set that packets fill has a timeout and a size: add dynamic = true
+fw.set "n" { timeout = "1h" } --! set "n": only a set that packets fill has a timeout, a size and keep: add dynamic = true
 fw.set "o" { dynamic = true, "192.0.2.1" } --! set "o": packets fill it, so nothing else can
 fw.set "p" { dynamic = false } --! set "p": dynamic: true is expected, not false
 fw.set "q" { dynamic = true, size = 0 } --! set "q": size: a whole number from 1 to 4194304 is expected, not the number 0
