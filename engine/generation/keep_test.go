@@ -97,17 +97,25 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestKeepElementsEnd: what was taken over ends at its own time.
-func TestKeepElementsEnd(t *testing.T) {
+// TestKeepTimes: what was taken over has no more time than it had left.
+func TestKeepTimes(t *testing.T) {
 	s := newServer(t)
 	s.applyKept(asItIs)
 	s.mustConfirm()
-	s.fillSeen(1, "seen4", element("192.0.2.7", 3*time.Second))
-	s.applyKept(func(k *ruleset.Set) { k.Timeout = time.Hour })
-	for deadline := time.Now().Add(20 * time.Second); len(s.seen(2, "seen4")) > 0; time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still there: %v", s.seen(2, "seen4"))
+	s.fillSeen(1, "seen4", element("192.0.2.7", time.Hour))
+	left := func(n uint64) time.Duration {
+		t.Helper()
+		e, ok, err := s.nft.Element(nft.Table{Family: nft.Inet, Name: ruleset.Table(n)}, "seen4", element("192.0.2.7", 0).Prefix)
+		if err != nil || !ok {
+			t.Fatalf("generation %d: %v, %v", n, ok, err)
 		}
+		return e.Expires
+	}
+	time.Sleep(time.Second)
+	before := left(1)
+	s.applyKept(func(k *ruleset.Set) { k.Timeout = 5 * time.Hour })
+	if after := left(2); after > before {
+		t.Errorf("it had %s left, and has %s now", before, after)
 	}
 }
 
