@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"engine/connection":             {},
 	"engine/session":                {"engine/boottime", "engine/connection"},
 	"engine/control":                {},
-	"engine/web":                    {"engine/control"},
+	"engine/web":                    {"engine/control", "engine/feed"},
 	"engine/netns":                  {},
 	"engine/probe":                  {},
 	"engine/store":                  {},

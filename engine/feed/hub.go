@@ -106,6 +106,9 @@ func (h *Hub) wake() {
 	}
 }
 
+// Subscribers is how many subscriptions are open.
+func (h *Hub) Subscribers() int { return int(h.subscribers.Load()) }
+
 // Last is the ID of the newest item.
 func (h *Hub) Last() uint64 {
 	h.mu.Lock()

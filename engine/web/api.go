@@ -34,6 +34,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	files(mux)
 	mux.Handle("GET /metrics", s.cfg.Metrics)
+	mux.Handle("GET "+apiPath+"events", s.streams)
 	status := s.read(mux, "status", statusFresh, func(ctx context.Context) (any, error) { return s.service.Status(ctx) })
 	bans := s.read(mux, "bans", listFresh, s.bans)
 	s.read(mux, "rules", listFresh, s.rules)

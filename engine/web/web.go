@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 )
 
 // What everybody together may use of the server. One page makes some twenty
@@ -38,6 +40,7 @@ type Config struct {
 	// certificate, in the format of the Prometheus exporter-toolkit. Empty means neither.
 	WebConfig string
 	State     string       // the state directory, which holds the token
+	Feed      *feed.Hub    // what happens
 	Metrics   http.Handler // of /metrics
 	Log       *slog.Logger
 }
@@ -50,6 +53,7 @@ type Server struct {
 	http     *http.Server
 	loopback bool
 	limit    *rate.Limiter
+	streams  *streams
 }
 
 // Listen opens the address and returns a Server that answers once it runs. Its
@@ -65,7 +69,7 @@ func Listen(s control.Service, cfg Config) (*Server, error) {
 	}
 	out := &Server{
 		cfg: cfg, service: s, listener: netutil.LimitListener(l, maxConns),
-		loopback: addr.IP.IsLoopback(), limit: rate.NewLimiter(maxRequests, maxBurst),
+		loopback: addr.IP.IsLoopback(), limit: rate.NewLimiter(maxRequests, maxBurst), streams: newStreams(cfg.Feed),
 	}
 	out.http = &http.Server{
 		Handler:           out.guarded(out.routes()),
@@ -87,6 +91,11 @@ func (s *Server) String() string { return "web page" }
 // Run serves until ctx ends. It is called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.listener.Close()
+	var passing sync.WaitGroup
+	defer passing.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	passing.Go(func() { s.streams.broadcast.run(ctx) })
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // ends the streams
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 )
 
 // memory is a Service that keeps what it is asked. What it does not have is never called.
@@ -59,6 +60,7 @@ func serve(t *testing.T) page {
 func serveWith(t *testing.T, cfg Config) page {
 	t.Helper()
 	m := &memory{}
+	cfg.Feed = feed.NewHub()
 	cfg.State, cfg.Log = t.TempDir(), slog.New(slog.DiscardHandler)
 	cfg.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "moonlatch_up 1\n") })
 	token, err := NewToken(cfg.State)

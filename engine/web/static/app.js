@@ -3,7 +3,9 @@ import { html, render, useEffect, useState } from "./lib/htm-preact.js";
 import { Said, TokenDialog } from "./acts.js";
 import { Bans } from "./bans.js";
 import { Bar } from "./bar.js";
+import { listen } from "./feed.js";
 import { Help, useKeys } from "./keys.js";
+import { Live } from "./live.js";
 import { model, refresh } from "./model.js";
 import { usePlace, VIEWS } from "./nav.js";
 import { Icon } from "./parts.js";
@@ -18,6 +20,7 @@ function App() {
   const [help, setHelp] = useState(false);
   useEffect(() => {
     refresh();
+    listen();
     const timer = setInterval(() => document.hidden || refresh(), ASK_EVERY);
     const seen = () => document.hidden || refresh();
     document.addEventListener("visibilitychange", seen);
@@ -39,7 +42,7 @@ function App() {
       </div>
     </header>
     <${Reach} />
-    <${Trial} />
+    <${Trial} brief=${view !== "now"} />
     <${Bar} />
     <main id="main" tabindex="-1"><${View} view=${view} /></main>
     <${Said} />
@@ -53,7 +56,7 @@ function View({ view }) {
     case "rules": return html`<${Rules} />`;
     case "policy": return html`<${Policy} />`;
   }
-  return html`<div class="columns"><${Bans} brief /></div>`;
+  return html`<div class="columns"><${Live} /><${Bans} brief /></div>`;
 }
 
 // Reach says when what the page shows may be old.

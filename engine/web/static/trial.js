@@ -12,10 +12,10 @@ export const confirmTrial = () => act("confirm", { generation: model.values.stat
 export const rollBackTrial = () => act("rollback", { generation: model.values.status?.trial?.generation });
 export const extendTrial = (seconds) => act("extend", { for: seconds * 1e9 });
 
-export function Trial() {
+export function Trial({ brief }) {
   const { status, outcome } = model.use();
   if (!status) return null;
-  if (status.trial) return html`<${OnTrial} status=${status} />`;
+  if (status.trial) return html`<${OnTrial} status=${status} brief=${brief} />`;
   return html`<${NoTrial} outcome=${outcome} />`;
 }
 
@@ -27,7 +27,7 @@ function NoTrial({ outcome }) {
   </section>`;
 }
 
-function OnTrial({ status }) {
+function OnTrial({ status, brief }) {
   const { changes, changesError } = model.use();
   const back = status.confirmed ? `generation ${status.confirmed.generation} (${status.confirmed.policy})` : null;
   const fallback = back && status.trial.fallback !== "open" ? `${back} filters again` : "everything passes";
@@ -49,7 +49,7 @@ function OnTrial({ status }) {
       </div>
     </div>
     <p class="hint"><${Icon} name="key" />This page may come over a connection that was there before. Log in by a new one first; then confirm.</p>
-    <${Changes} changes=${changes} why=${changesError} />
+    <${Changes} changes=${changes} why=${changesError} brief=${brief} />
   </section>`;
 }
 
@@ -73,14 +73,15 @@ function Clock({ length }) {
 
 const SIGNS = { added: ["plus", "new"], removed: ["minus", "removed"], changed: ["tilde", "changed"], moved: ["move", "moved"] };
 
-function Changes({ changes, why }) {
+function Changes({ changes, why, brief }) {
   const [all, setAll] = useState(false);
   if (why) return html`<p class="changes-note">${why}</p>`;
   if (!changes) return html`<p class="changes-note">Comparing…</p>`;
   const list = [...changes.changes].sort((a, b) => (b.kind === "rule") - (a.kind === "rule")); // what people wrote first
   const against = changes.against ? `generation ${changes.against.generation}` : "nothing, everything passed";
   if (!list.length) return html`<p class="changes-note">The rules are those of ${against}.</p>`;
-  const shown = all ? list : list.slice(0, 4);
+  if (brief) return html`<p class="changes-note"><a href="#/now">What it changes</a> against ${against}: ${counted(list)}</p>`;
+  const shown = all ? list : list.slice(0, 6);
   return html`<div class="changes">
     <h3>What it changes <span class="note">against ${against}: ${counted(list)}</span></h3>
     <ul>${shown.map((c) => html`<${Change} change=${c} />`)}</ul>
