@@ -42,6 +42,8 @@ var mayImport = map[string][]string{
 	"engine/banlist":                {"engine/ban", "engine/nft"},
 	"engine/policy":                 {"engine/ruleset", "engine/lint", "engine/detect", "engine/packet", "engine/policy/sandbox", "engine/probe", "engine/memory"},
 	"engine/lab":                    {"engine/netns", "engine/nft", "engine/packet", "engine/ruleset", "nflog"},
+	"engine/capture":                {"nflog"},
+	"engine/replay":                 {"engine", "engine/ban", "engine/capture", "engine/control", "engine/detect", "engine/lab", "engine/packet", "engine/policy", "engine/ruleset", "nflog"},
 	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/ruleset"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
@@ -57,8 +59,8 @@ var mayImport = map[string][]string{
 	},
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
-		"engine", "engine/ban", "engine/banlist", "engine/boottime", "engine/control", "engine/demo", "engine/foreign", "engine/guard",
-		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/plan", "engine/policy", "engine/policytest", "engine/probe",
+		"engine", "engine/ban", "engine/banlist", "engine/boottime", "engine/capture", "engine/control", "engine/demo", "engine/foreign", "engine/guard",
+		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/replay",
 		"engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
 	},
 }

@@ -79,6 +79,9 @@ func environment(log *slog.Logger, actions policy.Actions, name func(uint32) str
 	}
 }
 
+// OwnAddresses are the addresses of this host.
+func OwnAddresses() []netip.Addr { return addresses() }
+
 func addresses() []netip.Addr {
 	var out []netip.Addr
 	for _, p := range ownAddresses() {

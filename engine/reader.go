@@ -24,6 +24,7 @@ type reader struct {
 	queue   *queue
 	links   *links // the names of interfaces; may be nil without a feed
 	teller
+	witness witness
 
 	pulse     *pulse
 	packet    packet.Packet // reused for every event
@@ -97,15 +98,24 @@ func metadata(p *packet.Packet, ev *nflog.Event) {
 	}
 }
 
+// witness hears what the reader decides. Its functions may be nil.
+type witness struct {
+	found   func(*detector, *detect.Hit)
+	refused func(ban.Request) // a ban of somebody who is protected
+}
+
 // hit acts on a detector's finding.
 func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) {
+	if r.witness.found != nil {
+		r.witness.found(d, hit)
+	}
 	switch {
 	case d.Shadow:
 		r.tell(feed.Item{Kind: feed.KindWouldBan, Ban: &feed.Ban{
 			Target: feed.Target{Prefix: sourceTarget(r.bans, hit.Src)}, By: d.Name, Why: hit.Why(), Origin: string(ban.Local),
 		}})
 	case len(d.Ban) > 0:
-		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when})
+		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when, Evidence: evidence(hit)})
 	}
 	if d.Action != nil {
 		r.queue.put(func(c *callback) { c.finding(rt, d.Detector, hit) })
@@ -122,8 +132,17 @@ func (r *reader) trapped(to *route, p *packet.Packet) {
 	r.submit(req)
 }
 
+// evidence is what a ban remembers of a detector's finding.
+func evidence(h *detect.Hit) *ban.Evidence {
+	return &ban.Evidence{Count: h.Count, Of: h.Of.Noun(), First: h.First, Last: h.Last, Ports: h.Ports, Addrs: h.Addrs}
+}
+
 func (r *reader) submit(req ban.Request) {
-	if !r.bans.Submit(req) {
-		r.unbooked.Add(1)
+	if r.bans.Submit(req) {
+		return
+	}
+	r.unbooked.Add(1)
+	if r.witness.refused != nil && r.bans.Protects(req.Target) {
+		r.witness.refused(req)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -32,12 +33,27 @@ type Rehearsal struct {
 	events map[string]int
 	failed []error
 	table  nft.Table
+	played played
+}
+
+// setting is how a rehearsal differs from one of a policy's file, in the machine's time.
+type setting struct {
+	stored *tables // what stands for the policy, instead of what it generates here and now
+	played
+}
+
+// played is what makes a rehearsal one of the past.
+type played struct {
+	at      time.Time // the time of day, which then only moves when it is set; zero for the machine's
+	stamp   time.Time // of the packet at hand
+	booked  func(ban.Ban)
+	witness witness
 }
 
 // Rehearse puts the policy in the entry file of a folder in force in a lab. The
 // caller closes the Rehearsal.
 func Rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, log *slog.Logger) (*Rehearsal, error) {
-	return rehearse(ctx, l, folder, entry, nil, log)
+	return rehearse(ctx, l, folder, entry, setting{}, log)
 }
 
 // tables is a generation as it is stored.
@@ -47,20 +63,20 @@ type tables struct {
 	fills  []ruleset.Fill
 }
 
-// rehearse is Rehearse with the tables that stand for the policy, or nil for what it generates here and now.
-func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, stored *tables, log *slog.Logger) (*Rehearsal, error) {
-	r := &Rehearsal{Lab: l, events: map[string]int{}}
+// rehearse is Rehearse in a setting.
+func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, in setting, log *slog.Logger) (*Rehearsal, error) {
+	r := &Rehearsal{Lab: l, events: map[string]int{}, played: in.played}
 	var err error
-	if r.bans, err = ban.Open(ctx, ban.Config{NFT: l.NFT, Now: r.now}); err != nil {
+	if r.bans, err = ban.Open(ctx, ban.Config{NFT: l.NFT, Now: r.now, Played: !r.played.at.IsZero(), Booked: in.booked}); err != nil {
 		return nil, explain(err)
 	}
-	env := environment(log, actions{r.bans}, l.LinkName)
+	env := environment(log, rehearsed{actions{r.bans}, in.witness.refused}, l.LinkName)
 	env.Memory = memory.New(r.now)
 	if r.policy, err = policy.Load(folder, entry, env); err != nil {
 		r.bans.Close()
 		return nil, badPolicy(err)
 	}
-	if err := r.start(ctx, stored, log); err != nil {
+	if err := r.start(ctx, in.stored, log); err != nil {
 		r.Close()
 		return nil, explain(err)
 	}
@@ -92,7 +108,7 @@ func (r *Rehearsal) start(ctx context.Context, in *tables, log *slog.Logger) err
 		return err
 	}
 	queue := newQueue()
-	r.reader = &reader{running: &atomic.Pointer[runtime]{}, bans: r.bans, queue: queue, teller: teller{log: log}, pulse: newPulse()}
+	r.reader = &reader{running: &atomic.Pointer[runtime]{}, bans: r.bans, queue: queue, teller: teller{log: log}, pulse: newPulse(), witness: r.played.witness}
 	r.reader.running.Store(rt)
 	r.caller = newCaller(queue, func(err error) { r.failed = append(r.failed, err) }, unobserved{})
 	r.caller.start(rt, r.now())
@@ -111,17 +127,26 @@ func (r *Rehearsal) Close() error {
 func (r *Rehearsal) Policy() *policy.Policy { return r.policy }
 
 // now is the time of the rehearsal.
-func (r *Rehearsal) now() time.Time { return time.Now().Add(r.ahead) }
+func (r *Rehearsal) now() time.Time {
+	if !r.played.at.IsZero() {
+		return r.played.at
+	}
+	return time.Now().Add(r.ahead)
+}
 
 // observe takes a logged packet through detectors, and queues what follows from it.
 func (r *Rehearsal) observe(ev *nflog.Event) {
 	if to := r.reader.running.Load().routes[string(ev.Prefix)]; to != nil && to.Stream != nil {
 		r.events[to.Stream.Name]++
 	}
-	if ev.Time.IsZero() {
-		ev.Time = time.Now()
+	switch {
+	case !r.played.at.IsZero():
+		ev.Time = r.played.stamp
+	case ev.Time.IsZero():
+		ev.Time = time.Now().Add(r.ahead)
+	default:
+		ev.Time = ev.Time.Add(r.ahead)
 	}
-	ev.Time = ev.Time.Add(r.ahead)
 	r.reader.event(ev)
 }
 
@@ -182,8 +207,27 @@ func (r *Rehearsal) age(ctx context.Context, d time.Duration) error {
 	if err := r.Age(ctx, d, table, sets...); err != nil {
 		return fmt.Errorf("advance: %w", err)
 	}
+	return r.ageSets(ctx, d)
+}
+
+// ageSets lets time pass for the sets of the policy.
+func (r *Rehearsal) ageSets(ctx context.Context, d time.Duration) error {
 	if err := r.Age(ctx, d, r.table, r.policy.Ruleset().Expiring()...); err != nil {
 		return fmt.Errorf("advance: %w", err)
 	}
 	return nil
+}
+
+// rehearsed are the actions of a policy's Lua, with an ear for those that are refused.
+type rehearsed struct {
+	actions
+	refused func(ban.Request)
+}
+
+func (a rehearsed) Ban(target netip.Prefix, times []time.Duration, why, by string) error {
+	err := a.actions.Ban(target, times, why, by)
+	if a.refused != nil && errors.Is(err, ban.ErrProtected) {
+		a.refused(ban.Request{Target: target, Times: times, Why: why, By: by, Origin: ban.Local})
+	}
+	return err
 }

@@ -57,16 +57,7 @@ func newRuntime(generation uint64, p *policy.Policy) (*runtime, error) {
 		if r.Trap > 0 {
 			to.trap = ban.Request{Times: []time.Duration{r.Trap}, Why: "touched " + r.Rule.Name, By: trapAuthor, Origin: ban.Local}
 		}
-		for _, d := range rt.detectors {
-			if slices.Contains(d.Streams, r.Stream) {
-				to.detectors = append(to.detectors, d)
-			}
-		}
-		for _, h := range p.Handlers() {
-			if h.Stream == r.Stream {
-				to.handlers = append(to.handlers, h)
-			}
-		}
+		to.listen(rt)
 		rt.routes[r.Prefix] = to
 	}
 	return rt, nil
@@ -79,6 +70,20 @@ func sourceOf(r ruleset.Route) feed.Source {
 		stream = r.Stream.Name
 	}
 	return feed.Source{Stream: stream, Chain: r.Chain, Rule: r.Rule.Name, Verdict: r.Rule.Verdict()}
+}
+
+// listen attaches who listens to the route's stream.
+func (to *route) listen(rt *runtime) {
+	for _, d := range rt.detectors {
+		if slices.Contains(d.Streams, to.Stream) {
+			to.detectors = append(to.detectors, d)
+		}
+	}
+	for _, h := range rt.policy.Handlers() {
+		if h.Stream == to.Stream {
+			to.handlers = append(to.handlers, h)
+		}
+	}
 }
 
 // callback is one call of a policy's Lua that waits for its turn. Exactly one

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
-	"moonlatch/engine/generation"
 	"moonlatch/engine/lab"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
@@ -74,16 +72,8 @@ func TraceInForce(req *TraceRequest) error {
 		return explain(err)
 	}
 	defer client.Close()
-	g, err := generation.Open(generation.Config{NFT: client, Dir: req.State})
-	if err != nil {
+	if req.Generation, err = inForce(client, req.State); err != nil {
 		return explain(err)
-	}
-	s, err := g.State()
-	if err != nil {
-		return explain(err)
-	}
-	if req.Generation = describe(s.InForce()); req.Generation == nil {
-		return &control.Error{Code: control.Failed, Message: "nothing of Moonlatch is in force: everything passes; name a policy with --policy"}
 	}
 	if src := req.Packet.Src; src.IsValid() {
 		found, banned, err := ban.Find(client, src)
@@ -103,7 +93,7 @@ func TraceInForce(req *TraceRequest) error {
 // TraceInside is the other half of it, in a private namespace: it sends the packet.
 func TraceInside(ctx context.Context, req TraceRequest, log *slog.Logger) (out Trace, err error) {
 	err = lab.Run(ctx, func(l *lab.Lab) error {
-		r, err := stageFor(ctx, l, req, log)
+		r, err := Staged{req.Policy, req.Generation, req.State}.rehearse(ctx, l, setting{}, log)
 		if err != nil {
 			return err
 		}
@@ -119,37 +109,6 @@ func TraceInside(ctx context.Context, req TraceRequest, log *slog.Logger) (out T
 		return nil
 	})
 	return out, explain(err)
-}
-
-// stageFor puts in force what the request is about.
-func stageFor(ctx context.Context, l *lab.Lab, req TraceRequest, log *slog.Logger) (*Rehearsal, error) {
-	if req.Generation == nil {
-		folder, err := openFolder(filepath.Dir(req.Policy))
-		if err != nil {
-			return nil, badPolicy(fmt.Errorf("the policy's folder cannot be read: %w", err))
-		}
-		return Rehearse(ctx, l, folder, filepath.Base(req.Policy), log)
-	}
-	g, err := generation.Open(generation.Config{NFT: l.NFT, Dir: req.State})
-	if err != nil {
-		return nil, err
-	}
-	n := req.Generation.Number
-	text, fills, err := g.Text(n)
-	if err != nil {
-		return nil, err
-	}
-	files, err := g.Files(n)
-	if err != nil {
-		return nil, err
-	}
-	in := &tables{n, string(ruleset.Tables(text).WithoutLease()), fills}
-	for _, f := range ruleset.Tables(text).Families() {
-		if strings.Contains(text, "\tset "+ruleset.Alive+" {") {
-			in.text += ruleset.FillGate(f, ruleset.Table(n), ruleset.Alive, time.Hour) + "\n"
-		}
-	}
-	return rehearse(ctx, l, bundle(files), req.Generation.Policy, in, log)
 }
 
 // reproduce gives the lab's host what matters of the real one.

@@ -3,6 +3,7 @@ package nflog
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -46,6 +47,20 @@ type Event struct {
 	// none, and its priority and id. HWProtocol is what comes after this tag; where
 	// that is another tag, Payload begins with its control information.
 	VLANProtocol, VLANTCI uint16
+}
+
+// ErrMalformed is of attributes that contradict themselves.
+var ErrMalformed = errors.New("malformed NFLOG attributes")
+
+// Parse fills e from the attributes of one packet, as a capture of NFLOG
+// (LINKTYPE_NFLOG) holds them. The slices of e point into attributes.
+func (e *Event) Parse(family uint8, attributes []byte) error {
+	*e = Event{Family: family}
+	if !e.decode(attributes) {
+		return ErrMalformed
+	}
+	e.cutLinkHeader()
+	return nil
 }
 
 // decode fills e from the attributes in b. It reports whether each is long enough for what

@@ -40,6 +40,17 @@ type Ban struct {
 	// Offence is which of the target's it is, counting from 1, where this Book has just made the ban. It is 0
 	// where a ban is listed: the kernel does not keep it.
 	Offence int
+	// Evidence is what a detector saw, as Config.Booked is told it. The kernel keeps only Why.
+	Evidence *Evidence
+}
+
+// Evidence is what a detector counted until it had enough. It does not change.
+type Evidence struct {
+	Count       int64
+	Of          string // what was counted: "packets", "ports"
+	First, Last time.Time
+	Ports       []uint16     // at most 64 of them
+	Addrs       []netip.Addr // likewise
 }
 
 // Request asks for a ban.
@@ -57,6 +68,8 @@ type Request struct {
 
 	SpareConnected bool // bans nobody whom this host has connected to, see Config.Connected
 	Cut            bool // ends what is established with the target, see Config.Cut
+	// Evidence is handed through to Config.Booked. May be nil.
+	Evidence *Evidence
 
 	nth int // at least the nth offence
 }

@@ -23,6 +23,8 @@ type Config struct {
 
 	// Now is time.Now if nil. Times with a monotonic clock keep the book right when the wall clock is set.
 	Now func() time.Time
+	// Played means that Now is not the kernel's clock: Expire ends bans, and nobody else makes any.
+	Played bool
 	// Observe gets the time from Request.Packet to the kernel's acknowledgement. May be nil.
 	Observe func(latency time.Duration)
 	// Booked gets each ban that the kernel acknowledged. May be nil.

@@ -122,7 +122,7 @@ func (b *Book) decide(r Request, now time.Duration, ask bool) decision {
 		return d
 	}
 	t := targetOf(r.Target)
-	if ask {
+	if ask && !b.cfg.Played {
 		if d.err = b.ask(t, now); d.err != nil {
 			return d
 		}
@@ -237,7 +237,7 @@ func isHeld(err error) bool {
 // made returns a ban that has just been made.
 func (b *Book) made(d decision) Ban {
 	ban := b.ban(d.put)
-	ban.Offence = d.nth
+	ban.Offence, ban.Evidence = d.nth, d.request.Evidence
 	return ban
 }
 

@@ -78,9 +78,13 @@ func (b *Book) transact(c change, banned func(target) bool) error {
 	if err != nil {
 		return err
 	}
+	since := now
+	if b.cfg.Played {
+		since -= MaxTime // the kernel's clock must end none: Expire does
+	}
 	tx := b.nft.Begin()
-	c.writeHosts(tx, now, banned)
-	b.prefixes.writeDifference(tx, prefixes, now)
+	c.writeHosts(tx, since, banned)
+	b.prefixes.writeDifference(tx, prefixes, since)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("write bans: %w", err)
 	}

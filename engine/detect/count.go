@@ -36,8 +36,8 @@ func (c Count) String() string {
 	return fmt.Sprintf("Count(%d)", uint8(c))
 }
 
-// noun says what a number of this count is a number of.
-func (c Count) noun() string {
+// Noun says what a number of this count is a number of.
+func (c Count) Noun() string {
 	switch c {
 	case Bytes:
 		return "bytes"

@@ -67,7 +67,7 @@ func (h *Hit) Why() string {
 	case h.Per.hasDst():
 		where = fmt.Sprintf(" to %s", h.Dst)
 	}
-	return fmt.Sprintf("%d %s%s in %s", h.Count, h.Of.noun(), where, h.Last.Sub(h.First).Round(time.Millisecond))
+	return fmt.Sprintf("%d %s%s in %s", h.Count, h.Of.Noun(), where, h.Last.Sub(h.First).Round(time.Millisecond))
 }
 
 // hit makes the Hit of a slot whose last packet is p.

@@ -12,7 +12,7 @@ func FuzzStep(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0})
 	f.Add([]byte("\x01\x00\x00\x00\x0a\x00\x01\x00table\x00\x00\x00\x0c\x00\x05\x00\x08\x00\x01\x00\xff\xff\xff\xfd\x08\x00\x04\x00\x00\x00\x00\x03"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, _, _ := parseStep(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_TRACE, b)
+		s, _ := (&tracer{names: map[string]string{}}).parse(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_TRACE, b)
 		s.header(func(uint32) string { return "" })
 	})
 }

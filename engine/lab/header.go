@@ -1,10 +1,10 @@
 package lab
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/packet"
@@ -38,20 +38,20 @@ type headerReader struct {
 	state              uint32
 }
 
-func (r *headerReader) attribute(d *netlink.AttributeDecoder) {
-	switch d.Type() {
+func (r *headerReader) attribute(kind uint16, v []byte) {
+	switch kind {
 	case traceNetwork:
-		r.network = d.Bytes()
+		r.network = bytes.Clone(v)
 	case traceTransport:
-		r.transport = d.Bytes()
+		r.transport = bytes.Clone(v)
 	case traceIif:
-		r.iif = d.Uint32()
+		r.iif = uint32(number(v))
 	case traceOif:
-		r.oif = d.Uint32()
+		r.oif = uint32(number(v))
 	case traceMark:
-		r.mark = d.Uint32()
+		r.mark = uint32(number(v))
 	case traceCTState:
-		r.state = d.Uint32()
+		r.state = uint32(number(v))
 	}
 }
 

@@ -2,14 +2,12 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"unsafe"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/netns"
@@ -42,15 +40,19 @@ type Lab struct {
 	host, wire *netns.Namespace
 	links      map[string]link // by name, on the host
 	route      string          // the interface of the default route
+	sent       string          // likewise for what the host itself sends
 	addresses  map[netip.Addr]bool
 	events     *nflog.Reader
-	traces     *netlink.Conn
+	traces     *tracer
+	steps      []step // that traced read last
+	marker     []byte // the packet that sync sends
 	frames     int    // a packet socket among the far ends of the cables
 	raw4, raw6 int    // sockets by which the host itself sends
 	rules      *rules // as the kernel lists them; nil when they have changed
 	ages       map[agedElement]age
 	logged     packet.Packet // the packet that the lab's own last chains saw
 	left       bool          // there is one
+	wide       bool          // cables take packets of any size
 }
 
 // Run makes a lab, calls fn in its host's network namespace, and takes the lab
@@ -105,16 +107,16 @@ func (l *Lab) open(ctx context.Context) error {
 	if l.events, err = nflog.Open(nflog.Config{Group: ruleset.Group, CopyRange: ruleset.MaxSnaplen, QueueThreshold: 1}); err != nil {
 		return err
 	}
-	if l.traces, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
-		return fmt.Errorf("netlink: %w", err)
+	if l.marker, err = (Packet{Src: netip.MustParseAddr(Sender4), Dst: netip.MustParseAddr(Host4), Proto: unix.IPPROTO_UDP, TTL: 1}).bytes(); err != nil {
+		return err
 	}
-	const room = 4 << 20
-	return errors.Join(l.traces.SetReadBuffer(room), l.traces.JoinGroup(unix.NFNLGRP_NFTRACE))
+	l.traces, err = openTracer()
+	return err
 }
 
 func (l *Lab) close() {
 	if l.traces != nil {
-		l.traces.Close()
+		l.traces.close()
 	}
 	if l.events != nil {
 		l.events.Close()

@@ -52,6 +52,9 @@ func (l *Lab) cables() error {
 			return err
 		}
 	}
+	if err := l.separate(); err != nil {
+		return err
+	}
 	return l.routeBy(Outside)
 }
 
@@ -79,6 +82,9 @@ func (l *Lab) link(name string) (link, error) {
 		return err
 	})
 	l.links[name] = k
+	if err == nil && l.wide {
+		err = l.widen(name)
+	}
 	return k, err
 }
 
@@ -112,9 +118,33 @@ func (l *Lab) Addresses() []netip.Addr {
 	return out
 }
 
-// routeBy makes packets that are not for the host leave by an interface.
-func (l *Lab) routeBy(name string) error {
-	if l.route == name {
+// The routing tables: of packets that are forwarded, and of those that the host itself sends.
+const (
+	forwarding = unix.RT_TABLE_MAIN
+	sending    = 100
+)
+
+// separate gives what the host itself sends a routing table of its own.
+func (l *Lab) separate() error {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		r := netlink.NewRule()
+		r.Family, r.Mark, r.Table = family, ownMark, sending
+		if err := netlink.RuleAdd(r); err != nil {
+			return fmt.Errorf("routing rule: %w", err)
+		}
+	}
+	return nil
+}
+
+// routeBy makes packets that are forwarded leave by an interface.
+func (l *Lab) routeBy(name string) error { return l.leave(&l.route, name, forwarding) }
+
+// sendBy makes packets that the host itself sends leave by an interface.
+func (l *Lab) sendBy(name string) error { return l.leave(&l.sent, name, sending) }
+
+// leave makes an interface the one by which a table's packets leave. was is the one up to now.
+func (l *Lab) leave(was *string, name string, table int) error {
+	if *was == name {
 		return nil
 	}
 	k, err := l.link(name)
@@ -126,11 +156,11 @@ func (l *Lab) routeBy(name string) error {
 		if err != nil {
 			return err
 		}
-		if err := netlink.RouteReplace(&netlink.Route{LinkIndex: k.index, Dst: dst, Scope: netlink.SCOPE_LINK}); err != nil {
+		if err := netlink.RouteReplace(&netlink.Route{LinkIndex: k.index, Dst: dst, Scope: netlink.SCOPE_LINK, Table: table}); err != nil {
 			return fmt.Errorf("route by %s: %w", name, err)
 		}
 	}
-	l.route = name
+	*was = name
 	return nil
 }
 

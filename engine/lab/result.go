@@ -2,7 +2,6 @@ package lab
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -61,38 +60,55 @@ type Visit struct {
 
 // judge makes a result of what was traced.
 func (l *Lab) judge(p Packet, steps []step) *Result {
-	r := &Result{Packet: p, Verdict: Lost}
+	fate := l.fate(steps)
+	r := &Result{Packet: p, Verdict: fate.Verdict, Chain: fate.Chain, Rule: fate.Rule}
 	if l.left {
 		after := l.logged
-		r.After, r.Verdict, r.Oif = &after, Accept, l.LinkName(after.Oif)
+		r.After, r.Oif = &after, l.LinkName(after.Oif)
 	}
 	w := walker{rules: l.rules}
-	filter := false // a filter chain has decided
 	for _, s := range steps {
 		if s.table == ownTable {
 			continue
 		}
-		v := w.step(s, s.header(l.LinkName))
-		r.Visits = w.visits
-		if v == nil {
+		if v := w.step(s, s.header(l.LinkName)); v != nil && s.final() {
+			break
+		}
+	}
+	r.Visits = w.visits
+	return r
+}
+
+// fate is what became of the packet whose trace it was, and who decided it.
+func (l *Lab) fate(steps []step) Fate {
+	f := Fate{Verdict: Lost}
+	if l.left {
+		f.Verdict = Accept
+	}
+	var base *chain
+	filter := false // a filter chain has decided
+	for _, s := range steps {
+		c, r := l.rules.of(s)
+		if c == nil {
 			continue
 		}
-		switch s.verdict {
-		case verdictDrop, verdictStolen, verdictQueue:
-			r.Verdict = ended(s.verdict, v.Rule.Text)
-			r.Chain, r.Rule = v.Chain, decider(v)
-			return r
-		case verdictAccept:
-			isFilter := w.base.kind == "filter" && slices.Contains([]string{"input", "forward", "output"}, w.base.hook)
-			if s.table != ruleset.CoreTable && w.base.name != ruleset.Trapped && (isFilter || !filter) {
-				r.Chain, r.Rule, filter = v.Chain, decider(v), isFilter
+		if c.hook != "" || base == nil {
+			base = c
+		}
+		switch {
+		case s.final():
+			return Fate{ended(s.verdict, r.Text), c.name, decider(s, c, r)}
+		case s.verdict == verdictAccept:
+			isFilter := base.kind == "filter" && (base.hook == "input" || base.hook == "forward" || base.hook == "output")
+			if s.table != ruleset.CoreTable && base.name != ruleset.Trapped && (isFilter || !filter) {
+				f.Chain, f.Rule, filter = c.name, decider(s, c, r), isFilter
 			}
 		}
 	}
-	if r.Verdict == Lost {
-		r.Chain, r.Rule = "", ""
+	if f.Verdict == Lost {
+		f.Chain, f.Rule = "", ""
 	}
-	return r
+	return f
 }
 
 var rejects = regexp.MustCompile(`(^|\s)reject(\s|$)`)
@@ -109,17 +125,17 @@ func ended(verdict int32, text string) Verdict {
 	return Drop
 }
 
-// decider names what decided.
-func decider(v *Visit) string {
+// decider names what decided at a step: a rule of a chain, or the chain's policy.
+func decider(s step, c *chain, r Rule) string {
 	switch {
-	case v.Policy:
+	case s.kind != traceRule:
 		return ByPolicy
-	case v.Table == ruleset.CoreTable:
+	case s.table == ruleset.CoreTable:
 		return ByBan
-	case v.Chain == ruleset.Trapped:
+	case c.name == ruleset.Trapped:
 		return ByTrap
 	}
-	return v.Rule.Name
+	return r.Name
 }
 
 // walker follows a packet through the chains.

@@ -102,3 +102,19 @@ func (c *chain) find(handle uint64) int {
 	}
 	return -1
 }
+
+// of returns the chain of a trace's step, and the rule if it is one's; the lab's own chains are nobody's.
+func (r *rules) of(s step) (*chain, Rule) {
+	c := r.chains[chainKey(familyName(s.family)+" "+s.table, s.chain)]
+	if c == nil || s.table == ownTable {
+		return nil, Rule{}
+	}
+	if s.kind != traceRule {
+		return c, Rule{}
+	}
+	i := c.find(s.handle)
+	if i < 0 {
+		return nil, Rule{}
+	}
+	return c, c.rules[i]
+}

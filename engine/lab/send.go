@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -134,25 +133,40 @@ func (l *Lab) sendOut(p Packet) error {
 	if err != nil {
 		return err
 	}
-	if p.Oif != "lo" {
-		if err := l.routeBy(p.Oif); err != nil {
+	return l.emit(p.Oif, p.Dst, b)
+}
+
+// emit has the host itself send a network packet.
+func (l *Lab) emit(oif string, dst netip.Addr, b []byte) (err error) {
+	if oif != "lo" {
+		if err := l.sendBy(oif); err != nil {
 			return err
 		}
 	}
-	fd, to := &l.raw4, unix.Sockaddr(&unix.SockaddrInet4{Addr: as4(p.Dst)})
-	if p.Dst.Is6() {
-		fd, to = &l.raw6, &unix.SockaddrInet6{Addr: p.Dst.As16()}
+	fd, to := &l.raw4, unix.Sockaddr(&unix.SockaddrInet4{Addr: as4(dst)})
+	if dst.Is6() {
+		fd, to = &l.raw6, &unix.SockaddrInet6{Addr: dst.As16(), ZoneId: uint32(l.links[oif].index)} // which counts on a link only
 	}
 	if *fd < 0 {
-		if *fd, err = rawSocket(p.Dst.Is6()); err != nil {
+		if *fd, err = rawSocket(dst.Is6()); err != nil {
 			return fmt.Errorf("raw socket: %w", err)
 		}
 	}
-	// EPERM is what the sender hears when a rule drops the packet: that is a verdict.
-	if err := unix.Sendto(*fd, b, 0, to); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ECONNREFUSED) {
+	if err := unix.Sendto(*fd, b, 0, to); err != nil && !isVerdict(err) {
 		return fmt.Errorf("send from the host: %w", err)
 	}
 	return nil
+}
+
+// isVerdict reports whether an error is what a sender hears when the packet was dropped: by a rule, or, with all but
+// the first two, by the kernel itself.
+func isVerdict(err error) bool {
+	for _, v := range [...]error{unix.EPERM, unix.ECONNREFUSED, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EADDRNOTAVAIL, unix.EINVAL, unix.EACCES} {
+		if errors.Is(err, v) {
+			return true
+		}
+	}
+	return false
 }
 
 func rawSocket(v6 bool) (int, error) {
@@ -164,7 +178,16 @@ func rawSocket(v6 bool) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, ownMark); err != nil {
+	// A copy of its own that a multicast packet brings to the host would pass for another packet.
+	level, loop := unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP
+	if v6 {
+		level, loop = unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP
+	}
+	err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, ownMark), unix.SetsockoptInt(fd, level, loop, 0))
+	if !v6 {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1))
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -175,12 +198,8 @@ func rawSocket(v6 bool) (int, error) {
 // traced. It sends a frame of its own behind the others: where the lab sees that
 // one, everything before it is through.
 func (l *Lab) sync() ([]step, error) {
-	marker, err := Packet{Src: netip.MustParseAddr(Sender4), Dst: netip.MustParseAddr(Host4), Proto: unix.IPPROTO_UDP, TTL: 1}.bytes()
-	if err != nil {
-		return nil, err
-	}
 	k := l.links[syncLink]
-	if err := l.inject(k, k.mac, k.mac, marker); err != nil {
+	if err := l.inject(k, k.mac, k.mac, l.marker); err != nil {
 		return nil, err
 	}
 	steps, err := l.traced()
@@ -217,29 +236,19 @@ func (l *Lab) ended(ev *nflog.Event) {
 
 // traced reads traces up to that of the lab's own frame.
 func (l *Lab) traced() ([]step, error) {
-	if err := l.traces.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
-	var steps []step
+	l.steps = l.steps[:0]
 	for {
-		messages, err := l.traces.Receive()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, errors.New("the kernel traces nothing: does it have nf_tables' tracing (CONFIG_NETFILTER_NETLINK)?")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read traces: %w", err)
-		}
-		for _, m := range messages {
-			s, ok, err := parseStep(uint16(m.Header.Type), m.Data)
+		done, err := l.traces.read(func(s step) bool {
 			switch {
-			case err != nil:
-				return nil, fmt.Errorf("read traces: %w", err)
-			case !ok:
 			case s.table == ownTable && s.chain == "first" && s.verdict == verdictDrop:
-				return steps, nil
+				return true
 			case s.table != ownTable || s.chain != "first" && s.chain != "sent":
-				steps = append(steps, s)
+				l.steps = append(l.steps, s)
 			}
+			return false
+		})
+		if done || err != nil {
+			return l.steps, err
 		}
 	}
 }

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"moonlatch/engine/control"
+	"moonlatch/engine/generation"
+	"moonlatch/engine/lab"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/ruleset"
+)
+
+// Staged is what is put in force in a lab: the policy in a file, or a stored generation.
+type Staged struct {
+	Policy     string              // a file; "" for the generation
+	Generation *control.Generation // nil for a file
+	State      string              // the state directory
+}
+
+// InForce is the generation in force on this host, to be staged.
+func InForce(state string) (Staged, error) {
+	client, err := nft.Open(nft.Config{})
+	if err != nil {
+		return Staged{}, explain(err)
+	}
+	defer client.Close()
+	g, err := inForce(client, state)
+	return Staged{Generation: g, State: state}, explain(err)
+}
+
+func inForce(client *nft.Client, state string) (*control.Generation, error) {
+	g, err := generation.Open(generation.Config{NFT: client, Dir: state})
+	if err != nil {
+		return nil, err
+	}
+	s, err := g.State()
+	if err != nil {
+		return nil, err
+	}
+	if s.InForce() == nil {
+		return nil, &control.Error{Code: control.Failed, Message: "nothing of Moonlatch is in force: everything passes; name a policy's file"}
+	}
+	return describe(s.InForce()), nil
+}
+
+// rehearse puts it in force.
+func (s Staged) rehearse(ctx context.Context, l *lab.Lab, in setting, log *slog.Logger) (*Rehearsal, error) {
+	if s.Generation == nil {
+		folder, err := openFolder(filepath.Dir(s.Policy))
+		if err != nil {
+			return nil, badPolicy(fmt.Errorf("the policy's folder cannot be read: %w", err))
+		}
+		return rehearse(ctx, l, folder, filepath.Base(s.Policy), in, log)
+	}
+	g, err := generation.Open(generation.Config{NFT: l.NFT, Dir: s.State})
+	if err != nil {
+		return nil, err
+	}
+	n := s.Generation.Number
+	text, fills, err := g.Text(n)
+	if err != nil {
+		return nil, err
+	}
+	files, err := g.Files(n)
+	if err != nil {
+		return nil, err
+	}
+	in.stored = &tables{n, string(ruleset.Tables(text).WithoutLease()), fills}
+	for _, f := range ruleset.Tables(text).Families() {
+		if strings.Contains(text, "\tset "+ruleset.Alive+" {") {
+			in.stored.text += ruleset.FillGate(f, ruleset.Table(n), ruleset.Alive, time.Hour) + "\n"
+		}
+	}
+	return rehearse(ctx, l, bundle(files), s.Generation.Policy, in, log)
+}
