@@ -43,7 +43,7 @@ func inForce(client *nft.Client, state string) (*control.Generation, error) {
 		return nil, err
 	}
 	if s.InForce() == nil {
-		return nil, &control.Error{Code: control.Failed, Message: "nothing of Moonlatch is in force: everything passes; name a policy's file"}
+		return nil, &control.Error{Code: control.Failed, Message: "nothing of Moonlatch is in force: everything passes; name the file of a policy"}
 	}
 	return describe(s.InForce()), nil
 }

@@ -53,14 +53,31 @@ type Event struct {
 var ErrMalformed = errors.New("malformed NFLOG attributes")
 
 // Parse fills e from the attributes of one packet, as a capture of NFLOG
-// (LINKTYPE_NFLOG) holds them. The slices of e point into attributes.
+// (LINKTYPE_NFLOG) holds them. Such a capture may have been cut: then the last attribute
+// is, if it is the payload, or missing. The slices of e point into attributes, which Parse may change.
 func (e *Event) Parse(family uint8, attributes []byte) error {
 	*e = Event{Family: family}
-	if !e.decode(attributes) {
+	if !e.decode(uncut(attributes)) || e.Prefix == nil && e.Payload == nil {
 		return ErrMalformed
 	}
 	e.cutLinkHeader()
 	return nil
+}
+
+// uncut makes the last of a sequence of attributes whole where it was cut.
+func uncut(b []byte) []byte {
+	for at := 0; len(b)-at >= attributeHeader; {
+		size := int(binary.NativeEndian.Uint16(b[at:]))
+		if size > len(b)-at {
+			if binary.NativeEndian.Uint16(b[at+2:])&attributeType != attrPayload {
+				return b[:at]
+			}
+			binary.NativeEndian.PutUint16(b[at:], uint16(len(b)-at))
+			return b
+		}
+		at += max(align(size), attributeHeader)
+	}
+	return b
 }
 
 // decode fills e from the attributes in b. It reports whether each is long enough for what

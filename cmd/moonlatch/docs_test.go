@@ -92,6 +92,9 @@ func newSession(t *testing.T) *shell {
 	scripts, err := filepath.Abs("../../scripts")
 	must(t, err)
 	must(t, os.Symlink(scripts, filepath.Join(s.dir, "scripts")))
+	scan, err := filepath.Abs("testdata/capture/scan.pcap")
+	must(t, err)
+	must(t, os.Symlink(scan, filepath.Join(s.dir, "capture.pcap")))
 	s.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	// A daemon that the session leaves running in the background ends with the test.
 	t.Cleanup(func() { exec.Command("sh", "-c", "[ -f "+pids+" ] && kill -9 $(cat "+pids+") 2>/dev/null").Run() })

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -128,10 +129,17 @@ func (a *app) playCapture(ctx context.Context, req replayRequest) error {
 			return fmt.Errorf("%s: %w; a pipe needs --host", req.Capture, err)
 		}
 	}
-	bar := a.progress(f)
-	o.Capture, o.Progress = bar, bar.show
+	in, bar, size := &countingReader{Reader: f}, a.newProgress(), 0
+	if info, err := f.Stat(); err == nil {
+		size = int(info.Size())
+	}
+	start := time.Now()
+	o.Capture = in
+	o.Progress = func(packets int, at time.Time) {
+		bar.show(fmt.Sprintf("%d packets, %.0f/s, at %s; bytes", packets, float64(packets)/time.Since(start).Seconds(), at.Local().Format(time.DateTime)), in.read, size)
+	}
 	r, err := replay.Run(ctx, o, a.quietLog())
-	bar.clear()
+	bar.end()
 	if err != nil {
 		return unreadable(req.Capture, err)
 	}
@@ -145,6 +153,19 @@ func (a *app) playCapture(ctx context.Context, req replayRequest) error {
 		return differences{}
 	}
 	return nil
+}
+
+// countingReader knows how much of it has been read.
+type countingReader struct {
+	io.Reader
+	read int
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.read += n
+	return n, err
 }
 
 // unreadable names the capture in what is wrong with it; a policy's mistake is the policy's.

@@ -122,6 +122,9 @@ func (p *Packet) nflog(b []byte, log *Log) error {
 		return fmt.Errorf("%w (captures of NFLOG are read on machines of the byte order of the one that wrote them)", err)
 	}
 	p.Log, p.Protocol, p.Data = log, log.HWProtocol, log.Payload
+	if !log.Time.IsZero() {
+		p.Time = log.Time // the kernel hands many over at once
+	}
 	if len(log.HWAddr) == len(p.MAC) {
 		p.sender(log.HWAddr)
 	}

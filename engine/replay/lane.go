@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"moonlatch/engine"
+	"moonlatch/engine/control"
 	"moonlatch/engine/lab"
+	"moonlatch/engine/ruleset"
 )
 
 // lane plays batches to one policy, on a goroutine and in a lab of its own.
 type lane struct {
 	staged engine.Staged
 	hosts  Hosts
+	logged string // the stream that the policy must have; "" for any
 	log    *slog.Logger
 	record *record
 
@@ -27,7 +31,7 @@ type lane struct {
 
 func newLane(s engine.Staged, o Options, log *slog.Logger) *lane {
 	return &lane{
-		staged: s, hosts: o.Hosts, log: log, record: newRecord(),
+		staged: s, hosts: o.Hosts, logged: o.Logged, log: log, record: newRecord(),
 		in: make(chan *batch), ready: make(chan error, 1), done: make(chan error, 1), ended: make(chan error, 1),
 	}
 }
@@ -37,7 +41,7 @@ var errStopped = errors.New("stopped")
 
 func (l *lane) run(ctx context.Context, from time.Time) {
 	err := lab.Run(ctx, func(b *lab.Lab) error {
-		p, err := engine.Play(ctx, b, l.staged, from, l.hosts.Addresses, l.record, l.log)
+		p, err := l.start(ctx, b, from)
 		l.ready <- err
 		if err != nil {
 			return errStopped
@@ -59,6 +63,23 @@ func (l *lane) run(ctx context.Context, from time.Time) {
 		}
 	}
 	l.ended <- err
+}
+
+// start puts the policy in force.
+func (l *lane) start(ctx context.Context, b *lab.Lab, from time.Time) (*engine.Playback, error) {
+	p, err := engine.Play(ctx, b, l.staged, from, l.hosts.Addresses, l.record, l.log)
+	if err != nil || l.logged == "" {
+		return p, err
+	}
+	var names []string
+	for _, s := range p.Policy().Ruleset().Streams {
+		names = append(names, s.Name)
+	}
+	if slices.Contains(names, l.logged) {
+		return p, nil
+	}
+	p.Close()
+	return nil, &control.Error{Code: control.BadRequest, Message: fmt.Sprintf("%s has no stream %q%s", l.name(), l.logged, ruleset.Suggest(l.logged, names))}
 }
 
 // play plays a batch.
