@@ -78,7 +78,7 @@ type RuleCount struct {
 // SetCount is how much a set of the author's, or of the core table, holds, as far as the kernel tells.
 type SetCount struct {
 	Set             string
-	Elements, Limit int // the limit is 0 where there is none
+	Elements, Limit int // the limit is 0 where there is none, and where nothing is added
 }
 
 // BannedCount is what the bans of an address family have dropped.
@@ -192,9 +192,14 @@ func (d *Daemon) readSets(s *Snapshot, t nft.Table) error {
 	}
 	for _, set := range sets {
 		gate := set.Name == ruleset.Lease || set.Name == ruleset.Yield || set.Name == ruleset.Alive
-		if set.Count >= 0 && !gate && !strings.Contains(set.Name, ".") {
-			s.Sets = append(s.Sets, SetCount{set.Name, set.Count, set.Size})
+		if set.Count < 0 || gate || strings.Contains(set.Name, ".") {
+			continue
 		}
+		c := SetCount{Set: set.Name, Elements: set.Count}
+		if set.Dynamic || set.HasTimeout {
+			c.Limit = set.Size // others are as large as what they hold
+		}
+		s.Sets = append(s.Sets, c)
 	}
 	return nil
 }

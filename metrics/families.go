@@ -60,7 +60,7 @@ func (f *families) kernel() {
 	f.bannedBytes = f.counter("banned_bytes_total", "Bytes of the packets dropped because their source was banned.", "family")
 	f.chainRules = f.gauge("chain_rules", "Kernel rules in a chain of the generation in force.", "chain")
 	f.setElements = f.gauge("set_elements", "Elements in a set of the policy in force or of the core table, as far as the kernel counts them (Linux 6.16).", "set")
-	f.setLimit = f.gauge("set_elements_limit", "Most elements that a set holds; 0 when it has no limit.", "set")
+	f.setLimit = f.gauge("set_elements_limit", "Most elements that a set holds to which rules or bans add; 0 when it has no limit.", "set")
 	f.rulesetInfo = f.gauge("ruleset_info", "Identity of the ruleset in force: its digest and its policy's entry file; missing when everything passes.", "sha256", "source")
 }
 

@@ -13,6 +13,8 @@ type SetInfo struct {
 	Interval bool
 	// HasTimeout means that elements may have a timeout.
 	HasTimeout bool
+	// Dynamic means that rules may add elements.
+	Dynamic bool
 	// Timeout is what elements that state none get, 0 if they then stay.
 	Timeout time.Duration
 	// Size is the most elements that the set holds, 0 if it has no limit.
@@ -103,6 +105,7 @@ func decodeSet(a answer) (SetInfo, error) {
 			flags := r.uint32()
 			info.Interval = flags&unix.NFT_SET_INTERVAL != 0
 			info.HasTimeout = flags&unix.NFT_SET_TIMEOUT != 0
+			info.Dynamic = flags&unix.NFT_SET_EVAL != 0
 		case unix.NFTA_SET_KEY_TYPE:
 			info.keyType = r.uint32()
 		case unix.NFTA_SET_KEY_LEN:
