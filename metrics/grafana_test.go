@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -160,10 +160,10 @@ func exprComplaints(expr string, from target, raw bool, known map[string][]strin
 		have = append(have, own...)
 		var matched []string
 		for _, m := range s.LabelMatchers {
-			if m.Name != labels.MetricName {
+			if m.Name != model.MetricNameLabel {
 				matched = append(matched, m.Name)
 			}
-			if m.Name != labels.MetricName && !slices.Contains(own, m.Name) {
+			if m.Name != model.MetricNameLabel && !slices.Contains(own, m.Name) {
 				complain("%s has no label %s", s.Name, m.Name)
 			}
 		}

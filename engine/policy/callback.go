@@ -30,9 +30,9 @@ type Callback struct {
 
 // CallbackStats are running totals since Load.
 type CallbackStats struct {
-	Calls    uint64 // finished calls, failed or not
-	Errors   uint64 // of these, ended by an error of the policy
-	Timeouts uint64 // of these, stopped because they used up their budget, time or memory
+	Calls    uint64        // finished calls, failed or not
+	Errors   uint64        // of these, ended by an error of the policy
+	Timeouts uint64        // of these, stopped because they used up their budget, time or memory
 	Took     time.Duration // as far as Took was told
 }
 
