@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"moonlatch/engine/geo"
 	"moonlatch/engine/policy"
 )
 
@@ -74,7 +75,7 @@ func environment(log *slog.Logger, actions policy.Actions, name func(uint32) str
 		hostname = "unknown"
 	}
 	return policy.Env{
-		Actions: actions, Log: log, Interfaces: interfaceNames, Addresses: addresses, Hostname: hostname, InterfaceName: name,
+		Actions: actions, Log: log, Interfaces: interfaceNames, OpenGeo: geo.Open, Addresses: addresses, Hostname: hostname, InterfaceName: name,
 		Resolve: func(name string) ([]netip.Addr, error) { return resolve(net.DefaultResolver, name, resolveTimeout) },
 	}
 }

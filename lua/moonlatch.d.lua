@@ -78,6 +78,8 @@ local declared = {}
 ---@field uid number|nil owner of the local socket. Takes: number
 ---@field gid number|nil group of the local socket. Takes: number
 ---@field payload string|nil the bytes behind the transport header, as far as they were copied. Takes: text
+---@field country string|nil the source's country, such as "DE", from the database of fw.geo. Takes: text
+---@field asn number|nil the source's network (autonomous system), from the database of fw.geo. Takes: number
 local event = {}
 
 ---searches the payload for a regular expression (RE2): the captures of the first match, or the match, or nil
@@ -253,10 +255,19 @@ local options = {}
 ---@class moonlatch.set.options
 ---@field file? string a list to take in: one address, prefix, range or port a line, # starts a comment. Takes: name of a file in the policy's folder
 ---@field of? any what each item of the set holds, side by side; a rule asks for it with the field set. Takes: list of src, dst, sport, dport, iif, oif, mark, proto, mac
+---@field country? any takes in all addresses of these countries, from the database of fw.geo as it is when the policy is read. Takes: country code such as "CN", or a list
+---@field asn? any takes in all addresses of these networks, from the database of fw.geo as it is when the policy is read. Takes: number of an autonomous system, or a list
 ---@field dynamic? boolean packets fill the set, by fw.add. Takes: true
 ---@field timeout? string how long an address stays that fw.add gives no time; default for good. Takes: time
 ---@field size? number the most addresses of each family; default 65535. Takes: number
 ---@field keep? boolean each apply takes over what the set holds in the generation in force, with what is left of their times. Takes: true
+---@field [integer] any
+local options = {}
+
+---the table of fw.geo
+---@class moonlatch.geo.options
+---@field country? any what tells countries: GeoLite2-Country, GeoLite2-City, DBIP-Country-Lite. Takes: path of a .mmdb file
+---@field asn? any what tells networks (autonomous systems): GeoLite2-ASN, DBIP-ASN-Lite. Takes: path of a .mmdb file
 ---@field [integer] any
 local options = {}
 
@@ -439,6 +450,14 @@ function fw.after(time, run) end
 ---Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`
 ---@param addresses string|moonlatch.set|table
 function fw.protect(addresses) end
+
+---names the databases that tell countries and networks, for ev.country, ev.asn and sets
+---
+---Takes: a table of options
+---
+---Example: `fw.geo { country = "/var/lib/GeoIP/GeoLite2-Country.mmdb" }`
+---@param options moonlatch.geo.options
+function fw.geo(options) end
 
 ---sets how long a new ruleset stays on trial, what follows when nobody confirms it, and what keeps it in force from then on
 ---

@@ -2,6 +2,7 @@ package geo
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,8 +18,12 @@ func files(t testing.TB) Files {
 	t.Helper()
 	dir := t.TempDir()
 	f := Files{Country: filepath.Join(dir, "country.mmdb"), ASN: filepath.Join(dir, "asn.mmdb")}
-	geotest.Country(t, f.Country, map[string]string{"203.0.113.0/24": "CN", "198.51.100.0/25": "RU", "2001:db8:1::/48": "CN"})
-	geotest.ASN(t, f.ASN, map[string]uint32{"203.0.113.0/24": 64500, "2001:db8:2::/48": 64500, "192.0.2.0/24": 64501})
+	err := errors.Join(
+		geotest.Country(f.Country, map[string]string{"203.0.113.0/24": "CN", "198.51.100.0/25": "RU", "2001:db8:1::/48": "CN"}),
+		geotest.ASN(f.ASN, map[string]uint32{"203.0.113.0/24": 64500, "2001:db8:2::/48": 64500, "192.0.2.0/24": 64501}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return f
 }
 

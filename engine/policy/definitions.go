@@ -39,7 +39,7 @@ const definitionsHead = `---@meta moonlatch
 func tables() map[string]string {
 	return map[string]string{
 		"chain": "a chain", "rule": "a rule", "ct": "a connection", "time": "a time", "synproxy": "fw.synproxy", "set": "a set", "helper": "a helper",
-		"flowtable": "a flowtable", "stream": "a stream", "detect": "a detector", "on": "a handler's filter", "watchdog": "the watchdog",
+		"flowtable": "a flowtable", "stream": "a stream", "detect": "a detector", "on": "a handler's filter", "watchdog": "the watchdog", "geo": "fw.geo",
 	}
 }
 
@@ -207,7 +207,7 @@ func signatures() map[string]string {
 		"fw.nft":    "text string",
 		"fw.on":     "stream moonlatch.stream, filter moonlatch.on.options|fun(ev: moonlatch.event), handler? fun(ev: moonlatch.event)",
 		"fw.every":  "time string, run fun()", "fw.after": "time string, run fun()",
-		"fw.protect": "addresses string|moonlatch.set|table", "fw.watchdog": "options moonlatch.watchdog.options",
+		"fw.protect": "addresses string|moonlatch.set|table", "fw.watchdog": "options moonlatch.watchdog.options", "fw.geo": "options moonlatch.geo.options",
 		"fw.jump": "chain moonlatch.chain -> moonlatch.verdict", "fw.goto_": "chain moonlatch.chain -> moonlatch.verdict",
 		"fw.trap": "time string -> moonlatch.item", "fw.syslog": "prefix string -> moonlatch.item",
 		"fw.ban": "target string, time string|string[], why? string" + answer, "fw.unban": "target string" + answer,

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"moonlatch/engine/geo"
 	"moonlatch/engine/memory"
 )
 
@@ -37,6 +38,9 @@ type Env struct {
 	Interfaces func() []string
 	Addresses  func() []netip.Addr
 	Hostname   string
+
+	// OpenGeo opens the databases that fw.geo names; nil refuses them.
+	OpenGeo func(geo.Files) (*geo.DB, error)
 
 	// Resolve looks a name's addresses up, in bounded time; nil knows no name.
 	Resolve func(name string) ([]netip.Addr, error)

@@ -35,6 +35,7 @@ type events struct {
 	words     recent[string, lua.LValue]
 	patterns  recent[string, pattern]
 	iface     func(uint32) string
+	places    *places
 }
 
 func newEvents(p *Policy) *events {
@@ -42,6 +43,7 @@ func newEvents(p *Policy) *events {
 		words:    newRecent[string, lua.LValue](maxCachedWords),
 		patterns: newRecent[string, pattern](maxCachedPatterns),
 		iface:    p.env.InterfaceName,
+		places:   &p.geo,
 	}
 	for _, f := range eventFields() {
 		s.fields.add(f)
@@ -81,6 +83,11 @@ func (s *events) index(L *lua.LState) int {
 	s.check(L)
 	name, _ := L.Get(2).(lua.LString)
 	if f := s.fields.find(string(name)); f != nil {
+		if f.needs != nil {
+			if err := f.needs(s.places); err != nil {
+				L.RaiseError("%v", err)
+			}
+		}
 		L.Push(f.get(s))
 		return 1
 	}

@@ -21,7 +21,7 @@ type matcher func(*packet.Packet) bool
 func filterOptions() []option[*Handler] {
 	return []option[*Handler]{
 		{Entry{Name: "fields", Takes: "list of names of event fields", Doc: "passes these to the function instead of an event object, which is faster", Example: `fw.on(closed, { fields = { "src", "dport" } }, function(src, dport) fw.log.info(src) end)`},
-			func(_ *loader, h *Handler, v value) error {
+			func(l *loader, h *Handler, v value) error {
 				err := each(v, func(v value) error {
 					name, err := text(v)
 					if err != nil {
@@ -32,6 +32,9 @@ func filterOptions() []option[*Handler] {
 						return fmt.Errorf("an event has no field %q%s", name, ruleset.Suggest(name, names(eventFields())))
 					}
 					h.fields = append(h.fields, *f)
+					if f.needs != nil {
+						return f.needs(&l.geo)
+					}
 					return nil
 				})
 				if err == nil && len(h.fields) == 0 {

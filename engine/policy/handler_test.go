@@ -118,7 +118,7 @@ func ping6() *packet.Packet {
 
 const showAll = `
 local names = { "time", "stream", "rule", "family", "src", "dst", "proto", "sport", "dport", "flags", "ttl", "length",
-  "iif", "oif", "mark", "mac", "icmp_type", "icmp_code", "uid", "gid", "payload" }
+  "iif", "oif", "mark", "mac", "icmp_type", "icmp_code", "uid", "gid", "country", "asn", "payload" }
 fw.on(closed, function(ev)
   for _, name in ipairs(names) do log(name .. "=" .. tostring(ev[name])) end
 end)`
@@ -129,17 +129,17 @@ func TestEventFields(t *testing.T) {
 			t.Errorf("the test does not show %s", f.Name)
 		}
 	}
-	s := newStage(t, showAll)
+	s := newStage(t, `fw.geo { country = "/var/lib/GeoIP/GeoLite2-Country.mmdb", asn = "/var/lib/GeoIP/GeoLite2-ASN.mmdb" }`+showAll)
 	tests := []struct {
 		p    *packet.Packet
 		want string
 	}{
 		{syn(), "time=1.7000000005e+09 stream=closed rule=closed family=ipv4 src=203.0.113.9 dst=192.0.2.80 proto=tcp sport=40000 dport=3389 flags=syn ttl=57 length=60 " +
-			"iif=eth0 oif=nil mark=7 mac=00:00:5e:00:53:01 icmp_type=nil icmp_code=nil uid=nil gid=nil payload=GET /etc/passwd HTTP/1.0"},
+			"iif=eth0 oif=nil mark=7 mac=00:00:5e:00:53:01 icmp_type=nil icmp_code=nil uid=nil gid=nil country=CN asn=64500 payload=GET /etc/passwd HTTP/1.0"},
 		{ping6(), "time=nil stream=closed rule=closed family=ipv6 src=2001:db8::9 dst=2001:db8::80 proto=icmpv6 sport=nil dport=nil flags=nil ttl=64 length=nil " +
-			"iif=nil oif=nil mark=0 mac=nil icmp_type=echo-request icmp_code=0 uid=100000 gid=5 payload=nil"},
+			"iif=nil oif=nil mark=0 mac=nil icmp_type=echo-request icmp_code=0 uid=100000 gid=5 country=CN asn=nil payload=nil"},
 		{&packet.Packet{}, "time=nil stream=closed rule=closed family=nil src=nil dst=nil proto=nil sport=nil dport=nil flags=nil ttl=nil length=nil " +
-			"iif=nil oif=nil mark=0 mac=nil icmp_type=nil icmp_code=nil uid=nil gid=nil payload=nil"},
+			"iif=nil oif=nil mark=0 mac=nil icmp_type=nil icmp_code=nil uid=nil gid=nil country=nil asn=nil payload=nil"},
 	}
 	for _, tt := range tests {
 		if err := s.handle(tt.p); err != nil {

@@ -33,6 +33,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 		set:      &ruleset.Ruleset{Policy: entry},
 		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "heal"},
 	}
+	p.geo.open = env.OpenGeo
 	p.objects = p.objectMetatable()
 	p.events = newEvents(p)
 	l := &loader{Policy: p, fields: ruleFields(), names: map[string]ruleset.Pos{}, resolved: map[string][]byte{}}

@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"moonlatch/engine/geo"
+	"moonlatch/engine/geo/geotest"
 	"moonlatch/engine/netns"
 	"moonlatch/engine/netns/netnstest"
 	"moonlatch/engine/ruleset"
@@ -25,6 +27,7 @@ func TestMain(m *testing.M) { netnstest.Main(m) }
 // testEnv is a host with a few facts.
 func testEnv() Env {
 	return Env{
+		OpenGeo:    testDatabases,
 		Interfaces: func() []string { return []string{"lo", "eth0", "eth1", "wg0"} },
 		Addresses: func() []netip.Addr {
 			return []netip.Addr{netip.MustParseAddr("192.0.2.80"), netip.MustParseAddr("2001:db8::80")}
@@ -38,6 +41,24 @@ func testEnv() Env {
 		},
 		InterfaceName: func(index uint32) string { return [...]string{"", "lo", "eth0", "wg0"}[index] },
 	}
+}
+
+// testDatabases are those of /var/lib/GeoIP; files anywhere else are real.
+func testDatabases(f geo.Files) (*geo.DB, error) {
+	dir, err := os.MkdirTemp("", "geo")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	err = errors.Join(
+		geotest.Country(dir+"/GeoLite2-Country.mmdb", map[string]string{"203.0.113.0/24": "CN", "198.51.100.0/24": "RU", "2001:db8::/48": "CN"}),
+		geotest.ASN(dir+"/GeoLite2-ASN.mmdb", map[string]uint32{"203.0.113.0/24": 64500, "192.0.2.0/24": 64501}))
+	if err != nil {
+		return nil, err
+	}
+	f.Country = strings.Replace(f.Country, "/var/lib/GeoIP", dir, 1)
+	f.ASN = strings.Replace(f.ASN, "/var/lib/GeoIP", dir, 1)
+	return geo.Open(f)
 }
 
 // archive opens a txtar file as a policy's folder.

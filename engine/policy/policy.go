@@ -25,6 +25,7 @@ type Policy struct {
 	timers    []*Timer
 	metrics   []*metric
 	watchdog  Watchdog
+	geo       places
 	warnings  []*ruleset.Error
 
 	turn     sync.Mutex // held by who runs Lua

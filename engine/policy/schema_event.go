@@ -3,6 +3,7 @@ package policy
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -13,15 +14,16 @@ import (
 // eventField is a field of an event, nil where the packet does not tell it.
 type eventField struct {
 	Entry
-	get func(s *events) lua.LValue
+	get   func(s *events) lua.LValue
+	needs func(*places) error // says what is missing for it to be told; nil where nothing can be
 }
 
 func eventFields() []eventField {
 	field := func(name, takes, doc string, get func(s *events) lua.LValue) eventField {
 		example := `fw.on(closed, function(ev) fw.log.info(tostring(ev.` + name + `)) end)`
-		return eventField{Entry{Name: name, Takes: takes, Doc: doc, Example: example}, get}
+		return eventField{Entry: Entry{Name: name, Takes: takes, Doc: doc, Example: example}, get: get}
 	}
-	return []eventField{
+	return slices.Concat([]eventField{
 		field("time", "number", "when the packet came, in seconds since 1970", eventTime),
 		field("stream", "text", "the stream's name", func(s *events) lua.LValue { return s.word(s.stream.Name) }),
 		field("rule", "text", "the name of the rule that logged the packet", func(s *events) lua.LValue { return s.word(s.rule) }),
@@ -47,7 +49,7 @@ func eventFields() []eventField {
 		field("uid", "number", "owner of the local socket", func(s *events) lua.LValue { return s.numberIf(s.pkt.HasOwner, s.pkt.UID) }),
 		field("gid", "number", "group of the local socket", func(s *events) lua.LValue { return s.numberIf(s.pkt.HasOwner, s.pkt.GID) }),
 		field("payload", "text", "the bytes behind the transport header, as far as they were copied", eventPayload),
-	}
+	}, placeFields())
 }
 
 func eventTime(s *events) lua.LValue {

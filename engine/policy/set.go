@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -89,6 +90,9 @@ type setContent struct {
 	data  []byte
 	of    []ruleset.Key
 
+	countries []string
+	networks  []uint32
+
 	dynamic bool
 	timeout time.Duration
 	size    int
@@ -109,13 +113,15 @@ func setOptions() []option[*setContent] {
 			}},
 		keyOption(),
 	}
-	return append(list, dynamicOptions()...)
+	return slices.Concat(list, geoSetOptions(), dynamicOptions())
 }
 
 // fillSet reads the set's items and lines. The first of them says what it holds.
 func (l *loader) fillSet(o *setObject, t table, c setContent) error {
 	s := o.set
 	switch {
+	case c.placed() && (len(c.of) > 0 || c.dynamic):
+		return errors.New("countries and networks fill only a set of addresses that nothing else changes")
 	case len(c.of) > 0:
 		return l.fillTuples(o, t, c)
 	case c.dynamic || c.timeout > 0 || c.size > 0 || c.keep:
@@ -123,6 +129,9 @@ func (l *loader) fillSet(o *setObject, t table, c setContent) error {
 	}
 	items := positional(t)
 	if isPort(items, c.data) {
+		if c.placed() {
+			return errors.New("it holds ports, and countries and networks have addresses")
+		}
 		s.Addrs = nil
 		return l.fillPorts(s, items, c)
 	}
@@ -149,8 +158,9 @@ func (l *loader) fillSet(o *setObject, t table, c setContent) error {
 		}
 		return err
 	})
+	err = l.addPlaces(c, b.Add)
 	s.Addrs = b.Addresses()
-	return nil
+	return err
 }
 
 func (l *loader) fillPorts(s *ruleset.Set, items value, c setContent) error {

@@ -2,66 +2,54 @@
 package geotest
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
-	"testing"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 )
 
 // Country writes a database of countries, ISO codes by prefix.
-func Country(t testing.TB, path string, of map[string]string) {
-	t.Helper()
-	w := tree(t, "GeoLite2-Country")
+func Country(path string, of map[string]string) error {
+	records := map[string]mmdbtype.DataType{}
 	for prefix, code := range of {
-		insert(t, w, prefix, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(code)}})
+		records[prefix] = mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(code)}}
 	}
-	write(t, w, path)
+	return write(path, "GeoLite2-Country", records)
 }
 
 // ASN writes a database of autonomous systems, numbers by prefix.
-func ASN(t testing.TB, path string, of map[string]uint32) {
-	t.Helper()
-	w := tree(t, "GeoLite2-ASN")
+func ASN(path string, of map[string]uint32) error {
+	records := map[string]mmdbtype.DataType{}
 	for prefix, number := range of {
-		insert(t, w, prefix, mmdbtype.Map{
+		records[prefix] = mmdbtype.Map{
 			"autonomous_system_number":       mmdbtype.Uint32(number),
 			"autonomous_system_organization": mmdbtype.String(fmt.Sprintf("Network %d", number)),
-		})
+		}
 	}
-	write(t, w, path)
+	return write(path, "GeoLite2-ASN", records)
 }
 
-func tree(t testing.TB, typ string) *mmdbwriter.Tree {
-	t.Helper()
+func write(path, typ string, records map[string]mmdbtype.DataType) error {
 	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: typ, RecordSize: 24, IncludeReservedNetworks: true})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	return w
-}
-
-func insert(t testing.TB, w *mmdbwriter.Tree, prefix string, value mmdbtype.DataType) {
-	t.Helper()
-	_, network, err := net.ParseCIDR(prefix)
-	if err != nil {
-		t.Fatal(err)
+	for prefix, record := range records {
+		_, network, err := net.ParseCIDR(prefix)
+		if err != nil {
+			return err
+		}
+		if err := w.Insert(network, record); err != nil {
+			return err
+		}
 	}
-	if err := w.Insert(network, value); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func write(t testing.TB, w *mmdbwriter.Tree, path string) {
-	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	defer f.Close()
-	if _, err := w.WriteTo(f); err != nil {
-		t.Fatal(err)
-	}
+	_, err = w.WriteTo(f)
+	return errors.Join(err, f.Close())
 }
