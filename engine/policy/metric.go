@@ -105,6 +105,8 @@ func (m *metricObject) usage() string {
 	return "it is told by its methods, " + strings.Join(m.can(), " and ")
 }
 
+func (m *metricObject) methodNames() []string { return slices.Sorted(maps.Keys(m.change)) }
+
 // can lists the methods of its kind.
 func (m *metricObject) can() []string {
 	var out []string

@@ -57,8 +57,11 @@ func (p *Policy) memberValue(path string, m member) lua.LValue {
 		})
 	case m.handle != nil:
 		return L.NewFunction(func(L *lua.LState) int {
-			if p.load != nil {
+			switch {
+			case p.load != nil:
 				L.RaiseError("%s works in handlers only: while the policy is read, nothing is in force yet", name)
+			case p.readOnly && !m.reads:
+				L.RaiseError("%s changes something, and this console only reads: start it with --write", name)
 			}
 			return m.handle(p, L)
 		})

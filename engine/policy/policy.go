@@ -33,7 +33,9 @@ type Policy struct {
 	load     *loader         // nil once the policy is loaded
 	running  *Callback       // nil while none runs
 	checking context.Context // of the check that runs; nil while none does
-	objects  *lua.LTable     // metatable of the module's objects
+	readOnly bool            // while a console's code runs that may change nothing
+	sessions sessions
+	objects  *lua.LTable // metatable of the module's objects
 	events   *events
 }
 

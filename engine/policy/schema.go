@@ -92,6 +92,7 @@ type member struct {
 	value   func(p *Policy) lua.LValue
 	declare func(l *loader, L *lua.LState) int // while the policy is read
 	handle  func(p *Policy, L *lua.LState) int // in handlers
+	reads   bool                               // handle changes nothing
 	always  func(p *Policy, L *lua.LState) int
 }
 

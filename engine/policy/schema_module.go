@@ -36,11 +36,11 @@ func moduleMembers() []member {
 
 		{Entry: Entry{Name: "ban", Takes: "address or prefix, time or list of times, reason", Doc: "bans a source; IPv6 addresses as their /64. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.ban(ev.src, { "1h", "24h" }, "knocked") end)`}, handle: (*Policy).ban},
 		{Entry: Entry{Name: "unban", Takes: "address or prefix", Doc: "ends a ban. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.unban(ev.src) end)`}, handle: (*Policy).unban},
-		{Entry: Entry{Name: "banned", Takes: "address", Doc: "whether the address is banned", Example: `fw.on(closed, function(ev) if fw.banned(ev.src) then return end end)`}, handle: (*Policy).banned},
-		{Entry: Entry{Name: "bans", Doc: "the number of bans in force", Example: `fw.every("1h", function() fw.log.info(fw.bans() .. " bans") end)`}, handle: (*Policy).bans},
+		{Entry: Entry{Name: "banned", Takes: "address", Doc: "whether the address is banned", Example: `fw.on(closed, function(ev) if fw.banned(ev.src) then return end end)`}, handle: (*Policy).banned, reads: true},
+		{Entry: Entry{Name: "bans", Doc: "the number of bans in force", Example: `fw.every("1h", function() fw.log.info(fw.bans() .. " bans") end)`}, handle: (*Policy).bans, reads: true},
 
 		{Entry: Entry{Name: "remember", Takes: "name, value (text, number, true or false; nil forgets it), time if need be", Doc: "keeps a small value beyond restarts and applies. Returns true, or false and why not", Example: `fw.every("1h", function() fw.remember("bans", fw.bans(), "7d") end)`}, handle: (*Policy).remember},
-		{Entry: Entry{Name: "recall", Takes: "name", Doc: "the value that is remembered under the name, or nil", Example: `fw.every("1h", function() fw.log.info("bans an hour ago: " .. (fw.recall("bans") or "unknown")) end)`}, handle: (*Policy).recall},
+		{Entry: Entry{Name: "recall", Takes: "name", Doc: "the value that is remembered under the name, or nil", Example: `fw.every("1h", function() fw.log.info("bans an hour ago: " .. (fw.recall("bans") or "unknown")) end)`}, handle: (*Policy).recall, reads: true},
 
 		{Entry: Entry{Name: "lines", Takes: "name of a file in the policy's folder", Doc: "the lines of the file without blank ones and # comments", Example: `fw.protect(fw.lines("lists/drop.txt"))`}, declare: (*loader).lines},
 		{Entry: Entry{Name: "log", Doc: "writes to the daemon's log", Example: `fw.log.info("loaded")`}, value: func(p *Policy) lua.LValue { return p.module("fw.log", logMembers()) }},

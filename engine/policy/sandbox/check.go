@@ -21,6 +21,7 @@ const (
 type checker struct {
 	file    string
 	globals *lua.LTable
+	session *lua.LTable // of a console; nil where no global can be defined
 	depth   int
 	scope   *scope
 	err     *Error
@@ -35,8 +36,8 @@ type scope struct {
 }
 
 // check checks and rewrites the statements of a file.
-func (s *State) check(file string, stmts []ast.Stmt) error {
-	c := &checker{file: file, globals: s.lua.G.Global}
+func (s *State) check(file string, stmts []ast.Stmt, session *lua.LTable) error {
+	c := &checker{file: file, globals: s.lua.G.Global, session: session}
 	c.scope = &scope{constants: map[string]bool{}}
 	c.stmts(stmts)
 	if c.err != nil {
@@ -67,6 +68,15 @@ func (c *checker) close() { c.scope = c.scope.outer }
 
 func (c *checker) declare(names ...string) { c.scope.names = append(c.scope.names, names...) }
 
+// declareOutermost makes a name known from here on, as the global of a session that it is.
+func (c *checker) declareOutermost(name string) {
+	s := c.scope
+	for s.outer != nil {
+		s = s.outer
+	}
+	s.names = append(s.names, name)
+}
+
 func (c *checker) isLocal(name string) bool {
 	for s := c.scope; s != nil; s = s.outer {
 		for _, n := range s.names {
@@ -84,6 +94,12 @@ func (c *checker) resolve(id *ast.IdentExpr) {
 		return
 	}
 	known := keys(c.globals)
+	if c.session != nil {
+		if c.session.RawGetString(id.Value) != lua.LNil {
+			return
+		}
+		known = append(known, keys(c.session)...)
+	}
 	for s := c.scope; s != nil; s = s.outer {
 		known = append(known, s.names...)
 	}

@@ -13,6 +13,11 @@ import (
 // Load compiles a source text without running it. The name is the file in error
 // messages. The error is an *Error.
 func (s *State) Load(name string, source []byte) (*lua.LFunction, error) {
+	return s.load(name, source, nil)
+}
+
+// load is Load of code that may, in a session, define names of its own.
+func (s *State) load(name string, source []byte, session *lua.LTable) (*lua.LFunction, error) {
 	s.chunks[name] = nil
 	if len(source) > maxSource {
 		return nil, &Error{File: name, Msg: fmt.Sprintf("longer than %d KiB; keep long lists in a file and name it with file =", maxSource>>10)}
@@ -24,7 +29,7 @@ func (s *State) Load(name string, source []byte) (*lua.LFunction, error) {
 	if err != nil {
 		return nil, syntaxError(name, source, err)
 	}
-	if err := s.check(name, chunk); err != nil {
+	if err := s.check(name, chunk, session); err != nil {
 		return nil, err
 	}
 	proto, err := compile(name, chunk)

@@ -74,7 +74,11 @@ func (c *checker) assignment(st *ast.AssignStmt) ast.Stmt {
 func (c *checker) target(target ast.Expr) {
 	switch t := target.(type) {
 	case *ast.IdentExpr:
-		if !c.isLocal(t.Value) {
+		switch {
+		case c.isLocal(t.Value):
+		case c.session != nil:
+			c.declareOutermost(t.Value)
+		default:
 			c.fail(t, "%s", noGlobals(t.Value))
 		}
 	case *ast.AttrGetExpr:
@@ -101,7 +105,7 @@ func (c *checker) definition(st *ast.FuncDefStmt) {
 		c.function(st.Func, "self")
 		return
 	}
-	if id, ok := st.Name.Func.(*ast.IdentExpr); ok && !c.isLocal(id.Value) {
+	if id, ok := st.Name.Func.(*ast.IdentExpr); ok && !c.isLocal(id.Value) && c.session == nil {
 		c.fail(st, "cannot define the global function %q: use local function %s", id.Value, id.Value)
 		return
 	}
