@@ -63,6 +63,7 @@ var mayImport = map[string][]string{
 	"cmd/moonlatch": {
 		"engine", "engine/ban", "engine/banlist", "engine/boottime", "engine/capture", "engine/control", "engine/demo", "engine/foreign", "engine/guard",
 		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/replay",
+		"engine/policy/sandbox",
 		"engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
 	},
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"moonlatch/engine/policy"
@@ -13,6 +14,7 @@ type caller struct {
 	queue   *queue
 	started chan *runtime // a runtime whose timers run from now on; nil stops them
 	ended   chan *runtime // a runtime that is not needed any more
+	asked   chan func()   // what a console has run between two callbacks
 	stopped chan struct{} // closed when run has returned: nobody takes anything any more
 	failed  func(error)   // is told how a callback failed
 	observe Observer
@@ -24,7 +26,7 @@ type caller struct {
 
 func newCaller(q *queue, failed func(error), o Observer) *caller {
 	return &caller{
-		queue: q, started: make(chan *runtime), ended: make(chan *runtime), stopped: make(chan struct{}),
+		queue: q, started: make(chan *runtime), ended: make(chan *runtime), asked: make(chan func()), stopped: make(chan struct{}),
 		failed: failed, observe: o, pulse: newPulse(),
 	}
 }
@@ -47,6 +49,8 @@ func (c *caller) run(ctx context.Context) error {
 			c.start(rt, time.Now())
 		case rt := <-c.ended:
 			rt.policy.Close()
+		case run := <-c.asked:
+			run()
 		case <-timer.C:
 			c.tick(time.Now())
 		}
@@ -62,6 +66,20 @@ func (c *caller) switchTo(rt *runtime) { c.send(c.started, rt) }
 func (c *caller) end(rt *runtime) {
 	if rt != nil {
 		c.send(c.ended, rt)
+	}
+}
+
+// do runs something on the current runtime, or nil, between two callbacks.
+func (c *caller) do(ctx context.Context, run func(*runtime)) error {
+	done := make(chan struct{})
+	select {
+	case c.asked <- func() { defer close(done); run(c.current) }:
+		<-done
+		return nil
+	case <-c.stopped:
+		return errors.New("the daemon is about to end")
+	case <-ctx.Done():
+		return errors.New("the policy's callbacks are busy, and have not let the console have its turn: try again")
 	}
 }
 

@@ -63,7 +63,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		return usageError{err, c.CommandPath()}
 	})
 	root.AddCommand(
-		a.runCommand(), a.initCommand(), a.checkCommand(), a.testCommand(), a.traceCommand(), a.planCommand(), a.applyCommand(), a.confirmCommand(), a.extendCommand(), a.rollbackCommand(), a.restoreCommand(),
+		a.runCommand(), a.initCommand(), a.checkCommand(), a.testCommand(), a.traceCommand(), a.consoleCommand(), a.planCommand(), a.applyCommand(), a.confirmCommand(), a.extendCommand(), a.rollbackCommand(), a.restoreCommand(),
 		a.webCommand(), a.guardCommand(), a.safetynetCommand(), a.watchdogCommand(),
 		a.replayCommand(),
 		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.resetCommand(),

@@ -72,17 +72,24 @@ func TestIptablesApplyHangUpDeletesTheBackup(t *testing.T) {
 // onTerminal gives a command a session and a terminal of its own, which hangUp takes away.
 func onTerminal(t *testing.T, cmd *exec.Cmd) (hangUp func()) {
 	t.Helper()
+	master, terminal := terminalFor(t, cmd)
+	return func() { terminal.Close(); master.Close() }
+}
+
+// terminalFor gives a command a session and a terminal of its own.
+func terminalFor(t *testing.T, cmd *exec.Cmd) (master, terminal *os.File) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	must(t, err)
 	must(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
 	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	must(t, err)
-	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	must(t, err)
 	t.Cleanup(func() { terminal.Close(); master.Close() })
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	return func() { terminal.Close(); master.Close() }
+	return master, terminal
 }
 
 // TestFermSIGKILLLosesTheTimer kills, one at a time and all together, whatever a

@@ -20,6 +20,7 @@ type Service interface {
 	Extend(ctx context.Context, req ExtendRequest) (Extended, error)
 	Rollback(ctx context.Context, req RollbackRequest) (Status, error)
 	Reset(ctx context.Context) (ResetResult, error)
+	Console(ctx context.Context, req ConsoleRequest) (ConsoleResult, error)
 	Ban(ctx context.Context, req BanRequest) (Ban, error)
 	Unban(ctx context.Context, req UnbanRequest) (UnbanResult, error)
 	Bans(ctx context.Context) ([]Ban, error)

@@ -45,6 +45,9 @@ func (m *memory) Rollback(ctx context.Context, req RollbackRequest) (Status, err
 	s.Confirmed = &Generation{Number: req.Generation}
 	return s, err
 }
+func (m *memory) Console(_ context.Context, req ConsoleRequest) (ConsoleResult, error) {
+	return ConsoleResult{Policy: "web.lua", Values: []any{req.Source, req.By}}, m.err
+}
 func (m *memory) Reset(context.Context) (ResetResult, error) { return ResetResult{Open: true}, m.err }
 func (m *memory) Ban(_ context.Context, req BanRequest) (Ban, error) {
 	m.bans = append(m.bans, Ban{Target: req.Target, Why: req.Why})

@@ -96,6 +96,10 @@ func routes(s Service) http.Handler {
 		return s.Confirm(ctx, req)
 	})
 	handle(mux, "POST /v1/extend", s.Extend)
+	handle(mux, "POST /v1/console", func(ctx context.Context, req ConsoleRequest) (ConsoleResult, error) {
+		req.By = peerOf(ctx).named(req.By)
+		return s.Console(ctx, req)
+	})
 	handle(mux, "POST /v1/rollback", s.Rollback)
 	handle(mux, "POST /v1/reset", func(ctx context.Context, _ struct{}) (ResetResult, error) { return s.Reset(ctx) })
 	handle(mux, "POST /v1/ban", s.Ban)

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -107,7 +108,7 @@ func (o *printed) print(L *lua.LState) int {
 	var words []string
 	for i := 1; i <= L.GetTop(); i++ {
 		if s, ok := L.Get(i).(lua.LString); ok {
-			words = append(words, string(s[:min(len(s), maxShown)]))
+			words = append(words, strings.Map(visible, string(s[:min(len(s), maxShown)])))
 			continue
 		}
 		words = append(words, newShow().text(L.Get(i)))
@@ -122,6 +123,14 @@ func (o *printed) print(L *lua.LState) int {
 		o.WriteString(line)
 	}
 	return 0
+}
+
+// visible keeps what a terminal would take for orders away from it.
+func visible(c rune) rune {
+	if c == '\n' || c == '\t' || unicode.IsPrint(c) {
+		return c
+	}
+	return '?'
 }
 
 // consoleNames are what a console can name beside Lua's own names: the module, and

@@ -36,6 +36,7 @@ func TestEval(t *testing.T) {
 		{`function f(n) return n .. "!" end`, ""},
 		{`f(x)`, `"7!"`},
 		{`for i = 1, 2 do print(i, "x") end`, "1\tx\n2\tx\n"},
+		{`print "\27[2J"`, "?[2J\n"},
 		{`sets.admins`, `{ "192.0.2.0/28", "2001:db8::1" }`},
 		{`sets.web`, `{ "80", "443" }`},
 		{`chains.input.rules`, `{ "closed" }`},
