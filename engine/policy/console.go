@@ -105,6 +105,9 @@ func (o *printed) reset() {
 
 // print is print, for a console.
 func (o *printed) print(L *lua.LState) int {
+	if o.cut {
+		return 0
+	}
 	var words []string
 	for i := 1; i <= L.GetTop(); i++ {
 		if s, ok := L.Get(i).(lua.LString); ok {
@@ -114,14 +117,10 @@ func (o *printed) print(L *lua.LState) int {
 		words = append(words, newShow().text(L.Get(i)))
 	}
 	line := strings.Join(words, "\t") + "\n"
-	switch {
-	case o.cut:
-	case o.Len()+len(line) > maxShown:
-		o.cut = true
-		o.WriteString("… and more\n")
-	default:
-		o.WriteString(line)
+	if o.cut = o.Len()+len(line) > maxShown; o.cut {
+		line = "… and more\n"
 	}
+	o.WriteString(line)
 	return 0
 }
 
