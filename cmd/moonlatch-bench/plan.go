@@ -29,7 +29,7 @@ func plan() []measurement {
 		{"flood", 25 * s, floodRows(), measureFlood},
 		{"idle", 20 * s, idleRows(), measureIdle},
 		{"expiry", 40 * s, expiryRows(), measureExpiry},
-		{"scrape", 15 * s, scrapeRows(), measureScrape},
+		{"scrape", 50 * s, scrapeRows(), measureScrape},
 		{"bans", 45 * s, v4.bansRows(), v4.measureBans},
 		{"set", 35 * s, v4.setRows(), v4.measureSet},
 		{"set6", 25 * s, v6.setRows(), v6.measureSet},

@@ -2,17 +2,26 @@ package main
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"time"
 
 	"moonlatch/engine/nft"
 )
 
 func scrapeRows() []row {
-	return []row{{ID: "scrape.bans", What: "a scrape of /metrics with 1,000,000 bans", Unit: milliseconds, Anchor: "the same with 10", MaxRatio: 1.5}}
+	return []row{
+		{ID: "scrape.bans", What: "a scrape of /metrics with 1,000,000 bans", Unit: milliseconds, Anchor: "the same with 10", MaxRatio: 1.5},
+		{ID: "scrape.set", What: "a scrape of /metrics with a set of 1,000,000 addresses", Unit: milliseconds, Anchor: "the same with 10", MaxRatio: 1.5},
+	}
 }
 
-// measureScrape reads the daemon's metrics while the kernel holds few bans, and again while it holds many.
+// measureScrape reads the daemon's metrics while the kernel holds little, and again while it holds much.
 func measureScrape(ctx context.Context, b *bench) error {
+	return errors.Join(measureScrapeOfBans(ctx, b), measureScrapeOfSet(ctx, b))
+}
+
+func measureScrapeOfBans(ctx context.Context, b *bench) error {
 	c, err := nft.Open(nft.Config{})
 	if err != nil {
 		return err
@@ -33,13 +42,10 @@ func measureScrape(ctx context.Context, b *bench) error {
 			}
 		})
 		settle() // the daemon looks after its table, which somebody else has changed
-		var took []float64
-		for len(took) < b.size.scrapes && err == nil {
-			start := time.Now()
-			_, err = readMetrics(ctx)
-			took = append(took, ms(time.Since(start)))
+		if err != nil {
+			return nil, err
 		}
-		return took, err
+		return b.scrapes(ctx)
 	}
 	var took pair
 	if took.anchor, err = scrapes(10); err != nil {
@@ -50,4 +56,45 @@ func measureScrape(ctx context.Context, b *bench) error {
 	}
 	b.find("scrape.bans", took.at(0.5))
 	return nil
+}
+
+func measureScrapeOfSet(ctx context.Context, b *bench) error {
+	p, err := b.program("scrape", nil)
+	if err != nil {
+		return err
+	}
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	defer p.kill()
+	k, _ := kinds()
+	scrapes := func(addresses int) ([]float64, error) {
+		if err := k.writeFeed(filepath.Join(p.folder, feedFile), addresses); err != nil {
+			return nil, err
+		}
+		if err := p.confirm(ctx, "feed.lua", []byte(feedPolicy)); err != nil {
+			return nil, err
+		}
+		settle()
+		return b.scrapes(ctx)
+	}
+	var took pair
+	if took.anchor, err = scrapes(10); err != nil {
+		return err
+	}
+	if took.ours, err = scrapes(b.size.addresses); err != nil {
+		return err
+	}
+	b.find("scrape.set", took.at(0.5))
+	return nil
+}
+
+// scrapes are the milliseconds that reading the metrics takes, again and again.
+func (b *bench) scrapes(ctx context.Context) (took []float64, err error) {
+	for len(took) < b.size.scrapes && err == nil {
+		start := time.Now()
+		_, err = readMetrics(ctx)
+		took = append(took, ms(time.Since(start)))
+	}
+	return took, err
 }
