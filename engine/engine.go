@@ -59,6 +59,7 @@ type Firewall struct {
 	generations *generation.Manager
 	bans        *ban.Book
 	observe     Observer
+	evidence    evidences // of bans
 	teller
 }
 
@@ -79,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}
-	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.booked, Lifted: f.lifted, Failed: f.unbooked})
+	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.made, Lifted: f.lifted, Failed: f.unbooked})
 	if err != nil {
 		return nil, explain(err)
 	}

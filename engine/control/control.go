@@ -27,6 +27,7 @@ type Service interface {
 	Rules(ctx context.Context) (RuleList, error)
 	Changes(ctx context.Context) (ChangeList, error) // NoTrial without one
 	BanLists
+	Explainer
 }
 
 // Generation is one applied ruleset.

@@ -56,6 +56,9 @@ func (m *memory) Ban(_ context.Context, req BanRequest) (Ban, error) {
 func (m *memory) Unban(context.Context, UnbanRequest) (UnbanResult, error) {
 	return UnbanResult{Lifted: len(m.bans)}, m.err
 }
+func (m *memory) Explain(_ context.Context, req ExplainRequest) (Explanation, error) {
+	return Explanation{Target: req.Target}, m.err
+}
 func (m *memory) Bans(context.Context) ([]Ban, error) { return m.bans, m.err }
 func (m *memory) Rules(context.Context) (RuleList, error) {
 	return RuleList{Generation: 7, Rules: []Rule{{Chain: "input", Name: "ssh", Packets: 1}}}, m.err
@@ -133,6 +136,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if l, err := c.Changes(ctx); err != nil || l.Trial.Number != 7 || len(l.Changes) != 1 {
 		t.Errorf("changes: %+v, %v", l, err)
+	}
+	if e, err := c.Explain(ctx, ExplainRequest{Target: "192.0.2.1"}); err != nil || e.Target != "192.0.2.1" {
+		t.Errorf("explain: %+v, %v", e, err)
 	}
 	if r, err := c.Unban(ctx, UnbanRequest{All: true}); err != nil || r.Lifted != 1 {
 		t.Errorf("unban: %+v, %v", r, err)

@@ -108,6 +108,7 @@ func routes(s Service) http.Handler {
 	handle(mux, "GET /v1/rules", func(ctx context.Context, _ struct{}) (RuleList, error) { return s.Rules(ctx) })
 	handle(mux, "GET /v1/changes", func(ctx context.Context, _ struct{}) (ChangeList, error) { return s.Changes(ctx) })
 	serveBanLists(mux, s)
+	serveExplain(mux, s)
 	return mux
 }
 

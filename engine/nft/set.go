@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,12 @@ func (s SetInfo) addrLen() (int, error) {
 		return 16, nil
 	}
 	return 0, fmt.Errorf("the set's elements are no addresses (nft data type %d, %d bytes)", s.keyType, s.keyLen)
+}
+
+// Fits reports whether the set's elements are addresses of the family of a.
+func (s SetInfo) Fits(a netip.Addr) bool {
+	n, err := s.addrLen()
+	return err == nil && n == a.BitLen()/8
 }
 
 // SetInfo describes a set without listing it. ErrNotExist means that there is no such table or set.

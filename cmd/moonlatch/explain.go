@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"moonlatch/engine/control"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain ADDRESS|PREFIX",
+		Short: "Tell all that is known of an address: bans and why, protection, sets, rules",
+		Long: `Explain tells whether an address is banned, by whom, why and for how long, whether it is protected, in which
+of the policy's sets it is and which rules name it. What the detectors saw is known as long as the
+daemon runs that made the ban; the rest needs no daemon.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := a.service(c.Context())
+			if err != nil {
+				return err
+			}
+			e, err := s.Explain(c.Context(), control.ExplainRequest{Target: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(e, func(w *writer) { w.explained(e, time.Now()) })
+		},
+	}
+}
+
+// explained says it in sentences.
+func (w *writer) explained(e control.Explanation, now time.Time) {
+	for _, p := range e.Protected {
+		w.linef("%s is protected by %s%s: it can never be banned.", e.Target, p.By, as(e.Target, p.Target))
+	}
+	for _, b := range e.Bans {
+		w.linef("%s", banSentence(e.Target, b, now))
+	}
+	if len(e.Bans) == 0 {
+		w.linef("%s is not banned.", e.Target)
+	} else if len(e.Protected) > 0 {
+		w.linef("It passes all the same, because it is protected.")
+	}
+	for _, s := range e.Sets {
+		left := ""
+		if s.Left > 0 {
+			left = fmt.Sprintf(", for another %s", seconds(s.Left))
+		}
+		if s.Set == "trap" {
+			w.linef("It is in a trap%s%s: everything from it is dropped.", as(e.Target, s.Element), left)
+			continue
+		}
+		w.linef("It is in the set %q%s%s.", s.Set, as(e.Target, s.Element), left)
+	}
+	for _, r := range e.Rules {
+		w.linef("Rule %q of chain %s names it as %s: %s", r.Rule, r.Chain, r.By, r.Text)
+	}
+	switch {
+	case e.Generation == nil:
+		w.linef("No generation is in force.")
+	case len(e.Sets)+len(e.Rules) == 0:
+		w.linef("No set and no rule of generation %d (%s) names it.", e.Generation.Number, e.Generation.Policy)
+	}
+	if !strings.Contains(e.Target, "/") {
+		w.linef("moonlatch trace --src %s --tcp 22 shows what a packet of it meets.", e.Target)
+	}
+}
+
+// as names the element that holds a target, if it is not the target itself.
+func as(target, element string) string {
+	if target == element {
+		return ""
+	}
+	return " (as part of " + element + ")"
+}
+
+// banSentence says who is banned, until when, by whom and why.
+func banSentence(target string, b control.BanReason, now time.Time) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s is banned", target)
+	if b.Target != target {
+		s.WriteString(as(target, b.Target))
+	}
+	switch {
+	case b.Until.IsZero():
+		s.WriteString(" for good")
+	default:
+		fmt.Fprintf(&s, " until %s (%s left)", b.Until.Local().Format(time.DateTime), seconds(b.Until.Sub(now).Seconds()))
+	}
+	if !b.Since.IsZero() {
+		fmt.Fprintf(&s, ", since %s,", b.Since.Local().Format(time.DateTime))
+	}
+	switch {
+	case b.Origin == "manual":
+		s.WriteString(" by hand")
+		if b.By != "manual" {
+			s.WriteString(" by " + b.By)
+		}
+	case b.Place != "":
+		fmt.Fprintf(&s, " by detector %s of %s", b.By, b.Place)
+	default:
+		s.WriteString(" by " + b.By)
+	}
+	if why := cmp.Or(evidenceOf(b.Evidence), b.Why); why != "" {
+		s.WriteString(": " + why)
+	}
+	return s.String() + "."
+}
+
+// shownPorts is how many ports are shown of the evidence.
+const shownPorts = 8
+
+// evidenceOf shows what a detector counted, "" where it is not known.
+func evidenceOf(e *control.BanEvidence) string {
+	if e == nil {
+		return ""
+	}
+	list := []string{}
+	for _, p := range e.Ports {
+		list = append(list, fmt.Sprint(p))
+	}
+	if e.Of != "ports" {
+		list = slices.Clone(e.Addrs)
+	}
+	more := ""
+	if len(list) > shownPorts {
+		list, more = list[:shownPorts], ", …"
+	}
+	what := fmt.Sprintf("%d %s in %s", e.Count, e.Of, length(e.Last.Sub(e.First)))
+	if len(list) > 0 {
+		what += " (" + strings.Join(list, ", ") + more + ")"
+	}
+	return what + ", the last at " + e.Last.Local().Format(time.TimeOnly)
+}
