@@ -42,7 +42,8 @@ const (
 type Config struct {
 	State   string // the state directory
 	Log     *slog.Logger
-	Observe Observer // may be nil
+	Level   *slog.LevelVar // of Log, for LogLevel; may be nil
+	Observe Observer       // may be nil
 }
 
 // Observer is told how long things took. Its methods must not block.
@@ -60,6 +61,7 @@ type Firewall struct {
 	bans        *ban.Book
 	observe     Observer
 	evidence    evidences // of bans
+	level       *slog.LevelVar
 	teller
 }
 
@@ -76,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, teller: teller{feed.NewHub(), cfg.Log}}
+	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log}}
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}

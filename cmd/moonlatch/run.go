@@ -26,6 +26,7 @@ func (a *app) runCommand() *cobra.Command {
 policy of the generation in force. With POLICY, a policy that is not the one in
 force is applied on trial, as "moonlatch apply" does.
 
+SIGUSR1 has the daemon log at level debug, and SIGUSR2 at the level that it started with.
 SIGHUP reads the policy of the generation in force from its file again and puts
 it on trial. SIGTERM ends the daemon and leaves rules, trials and bans in force.`,
 		Args: cobra.MaximumNArgs(1),
@@ -36,20 +37,27 @@ it on trial. SIGTERM ends the daemon and leaves rules, trials and bans in force.
 	c.Flags().StringVar(&f.metrics, "metrics", metrics.DefaultAddress, "serve Prometheus metrics on `address`; \"\" serves none")
 	c.Flags().StringVar(&f.web, "web", "", "serve the web page, and the metrics beside it, on `address`, such as 127.0.0.1:9632")
 	c.Flags().StringVar(&f.webConfig, "web-config", "", "exporter-toolkit `file` for TLS and authentication of metrics and web page")
+	f.log.add(c)
 	return c
 }
 
-// runFlags say what is served over HTTP, and where.
-type runFlags struct{ metrics, web, webConfig string }
+// runFlags say what is served over HTTP, and where, and how the daemon logs.
+type runFlags struct {
+	metrics, web, webConfig string
+	log                     logFlags
+}
 
 func (a *app) run(ctx context.Context, args []string, f runFlags) error {
-	log := a.log()
-	m := metrics.New()
-	d, err := engine.Start(ctx, engine.Config{State: a.state, Log: log, Observe: m}, a.socket)
+	log, level, err := f.log.log(a)
 	if err != nil {
 		return err
 	}
-	tasks := []engine.Task{reloads{d, log}}
+	m := metrics.New()
+	d, err := engine.Start(ctx, engine.Config{State: a.state, Log: log, Level: level, Observe: m}, a.socket)
+	if err != nil {
+		return err
+	}
+	tasks := []engine.Task{reloads{d, log}, levels{d, f.log.level}}
 	servers, err := a.servers(m, d, f, log)
 	if err != nil {
 		return err
@@ -155,10 +163,6 @@ func (f *firstPolicy) apply(ctx context.Context) error {
 		}
 	}
 	req.By = caller()
-	applied, err := f.daemon.Apply(ctx, req)
-	if err != nil {
-		return err
-	}
-	f.log.Warn("the policy is in force on trial: confirm it with moonlatch confirm", "generation", applied.Generation.Number, "seconds", applied.Left)
-	return nil
+	_, err = f.daemon.Apply(ctx, req)
+	return err
 }

@@ -113,30 +113,40 @@ func (c *Client) Changes(ctx context.Context) (l ChangeList, err error) {
 
 // call sends one request and decodes the answer, or the *Error.
 func (c *Client) call(ctx context.Context, method, name string, body, answer any) error {
-	var b bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&b).Encode(body); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://moonlatch/v1/"+name, &b)
+	resp, err := c.ask(ctx, method, name, body)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return &Error{Unreachable, fmt.Sprintf("the daemon did not answer: %v", errors.Unwrap(err))}
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		e := &Error{Code: Failed, Message: resp.Status}
-		if err := json.NewDecoder(resp.Body).Decode(e); err != nil {
-			e.Message = resp.Status
-		}
-		return e
-	}
 	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
 		return &Error{Failed, fmt.Sprintf("the daemon's answer to %s cannot be read: %v", name, err)}
 	}
 	return nil
+}
+
+// ask sends one request and returns the answer, whose body the caller closes, or the *Error.
+func (c *Client) ask(ctx context.Context, method, name string, body any) (*http.Response, error) {
+	var b bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&b).Encode(body); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://moonlatch/v1/"+name, &b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, &Error{Unreachable, fmt.Sprintf("the daemon did not answer: %v", errors.Unwrap(err))}
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	e := &Error{Code: Failed, Message: resp.Status}
+	if err := json.NewDecoder(resp.Body).Decode(e); err != nil {
+		e.Message = resp.Status
+	}
+	return nil, e
 }

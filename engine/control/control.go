@@ -28,6 +28,7 @@ type Service interface {
 	Changes(ctx context.Context) (ChangeList, error) // NoTrial without one
 	BanLists
 	Explainer
+	Observing
 }
 
 // Generation is one applied ruleset.

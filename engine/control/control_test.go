@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"moonlatch/engine/feed"
 )
 
 // memory is a Service that keeps what it is asked.
@@ -23,6 +25,7 @@ type memory struct {
 	applied   ApplyRequest
 	confirmed ConfirmRequest
 	bans      []Ban
+	hub       *feed.Hub
 	err       error
 }
 
@@ -66,16 +69,29 @@ func (m *memory) Rules(context.Context) (RuleList, error) {
 func (m *memory) Changes(context.Context) (ChangeList, error) {
 	return ChangeList{Trial: Generation{Number: 7}, Changes: []Change{{Action: "added", Kind: "rule"}}}, m.err
 }
+func (m *memory) Events(ctx context.Context, req EventsRequest, tell func(...Told) error) error {
+	if m.err != nil {
+		return m.err
+	}
+	return Events(ctx, m.hub, req, tell)
+}
+func (m *memory) LogLevel(_ context.Context, req LogLevel) (LogLevel, error) { return req, m.err }
 
 // serve serves a Service on a socket until the test ends.
 func serve(t *testing.T, s Service) (path string, c *Client) {
+	t.Helper()
+	return serveUntil(t, context.Background(), s)
+}
+
+// serveUntil is serve until ctx ends.
+func serveUntil(t *testing.T, ctx context.Context, s Service) (path string, c *Client) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "run", "control.sock")
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error)
 	go func() { done <- Serve(ctx, l, s, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {

@@ -64,6 +64,7 @@ func Serve(ctx context.Context, l net.Listener, s Service, log *slog.Logger) err
 	srv := &http.Server{
 		Handler:           permitted(log, routes(s)),
 		ConnContext:       withPeer,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // which ends what streams
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -104,6 +105,8 @@ func routes(s Service) http.Handler {
 	handle(mux, "POST /v1/reset", func(ctx context.Context, _ struct{}) (ResetResult, error) { return s.Reset(ctx) })
 	handle(mux, "POST /v1/ban", s.Ban)
 	handle(mux, "POST /v1/unban", s.Unban)
+	mux.Handle("POST /v1/events", serveEvents(s))
+	handle(mux, "POST /v1/log-level", s.LogLevel)
 	handle(mux, "GET /v1/bans", func(ctx context.Context, _ struct{}) ([]Ban, error) { return s.Bans(ctx) })
 	handle(mux, "GET /v1/rules", func(ctx context.Context, _ struct{}) (RuleList, error) { return s.Rules(ctx) })
 	handle(mux, "GET /v1/changes", func(ctx context.Context, _ struct{}) (ChangeList, error) { return s.Changes(ctx) })
@@ -116,18 +119,24 @@ func routes(s Service) http.Handler {
 func handle[Req, Resp any](mux *http.ServeMux, pattern string, call func(context.Context, Req) (Resp, error)) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		var req Req
-		if r.Method == http.MethodPost {
-			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-			d.DisallowUnknownFields()
-			if err := d.Decode(&req); err != nil && !errors.Is(err, io.EOF) {
-				reply(w, nil, &Error{BadRequest, "the request is not what this call takes: " + err.Error()})
-				return
-			}
+		if r.Method == http.MethodPost && !request(w, r, &req) {
+			return
 		}
 		// A client that hangs up must not leave a change half done.
 		resp, err := call(context.WithoutCancel(r.Context()), req)
 		reply(w, resp, err)
 	})
+}
+
+// request reads a request, or answers that it is none.
+func request(w http.ResponseWriter, r *http.Request, req any) (ok bool) {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(req); err != nil && !errors.Is(err, io.EOF) {
+		reply(w, nil, &Error{BadRequest, "the request is not what this call takes: " + err.Error()})
+		return false
+	}
+	return true
 }
 
 func reply(w http.ResponseWriter, body any, err error) {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"moonlatch/engine/ruleset"
 )
 
 // Kind says what happened, and with it which part of an Item is set.
@@ -40,6 +42,18 @@ func Kinds() []Kind {
 		KindEvent, KindBan, KindUnban, KindWouldBan, KindRefused, KindApply, KindExtend, KindConfirm, KindRollback, KindTrialEnd, KindReset,
 		KindDrift, KindLease, KindFault, KindBrake, KindList, KindNotice,
 	}
+}
+
+// ParseKind is the kind of a name. The error suggests the nearest.
+func ParseKind(name string) (Kind, error) {
+	var known []string
+	for _, k := range Kinds() {
+		if string(k) == name {
+			return k, nil
+		}
+		known = append(known, string(k))
+	}
+	return "", fmt.Errorf("no kind of event is called %q%s: there are %s", name, ruleset.Suggest(name, known), strings.Join(known, ", "))
 }
 
 // Item is one thing that happened. Its JSON is part of the control API.

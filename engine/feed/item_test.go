@@ -3,6 +3,8 @@ package feed
 import (
 	"encoding/json"
 	"net/netip"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -123,4 +125,45 @@ func FuzzTarget(f *testing.F) {
 			t.Errorf("%q is %v, whose text is %v (%v)", s, a, b, err)
 		}
 	})
+}
+
+// TestDocumentedKeys holds the log to the table in docs/observing.md, in both directions.
+func TestDocumentedKeys(t *testing.T) {
+	page, err := os.ReadFile("../../docs/observing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| kind | level | keys |")
+	documented := map[string]string{}
+	word := regexp.MustCompile("`([a-z_]+)`")
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 {
+			continue
+		}
+		var keys []string
+		for _, m := range word.FindAllStringSubmatch(cells[3], -1) {
+			keys = append(keys, m[1])
+		}
+		for _, m := range word.FindAllStringSubmatch(cells[1], -1) {
+			documented[m[1]] = strings.TrimSpace(cells[2]) + " " + strings.Join(keys, " ")
+		}
+	}
+	for _, it := range examples() {
+		level, message, attrs := it.Line()
+		if it.Kind == KindEvent || it.Kind == KindNotice { // the one is not logged, the other has the keys that the policy gives it
+			continue
+		}
+		var keys []string
+		for _, a := range attrs[1:] {
+			keys = append(keys, a.Key)
+		}
+		if got := strings.ToLower(level.String()) + " " + strings.Join(keys, " "); got != documented[string(it.Kind)] || attrs[0].Key != "kind" || message == "" {
+			t.Errorf("%s: logged as %q, documented as %q", it.Kind, got, documented[string(it.Kind)])
+		}
+		delete(documented, string(it.Kind))
+	}
+	for kind := range documented {
+		t.Errorf("%s is documented, but there is no such line", kind)
+	}
 }

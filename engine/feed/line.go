@@ -46,14 +46,14 @@ func (it *Item) Text() string {
 	b.WriteString(message)
 	for _, a := range attrs[1:] { // without the kind
 		if text := a.Value.String(); text != "" && a.Key != "traceback" {
-			fmt.Fprintf(&b, " %s=%s", a.Key, quoted(text))
+			fmt.Fprintf(&b, " %s=%s", a.Key, Quoted(text))
 		}
 	}
 	return b.String()
 }
 
-// quoted is a value that is told apart from what follows it.
-func quoted(s string) string {
+// Quoted is a value of a line, quoted so that is told apart from what follows it.
+func Quoted(s string) string {
 	if strings.ContainsAny(s, " =\"") {
 		return fmt.Sprintf("%q", s)
 	}
@@ -100,7 +100,7 @@ func (b *Ban) attrs(k Kind) []slog.Attr {
 func (g *Generation) said(k Kind) (slog.Level, string) {
 	switch k {
 	case KindApply:
-		return slog.LevelInfo, "generation on trial"
+		return slog.LevelInfo, "generation on trial: confirm it with moonlatch confirm"
 	case KindExtend:
 		return slog.LevelInfo, "trial extended"
 	case KindConfirm:

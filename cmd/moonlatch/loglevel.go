@@ -1,0 +1,29 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"moonlatch/engine/control"
+)
+
+func (a *app) logLevelCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:       "log-level [debug|info|warn|error]",
+		Short:     "Show or change how much the running daemon logs",
+		ValidArgs: []cobra.Completion{"debug", "info", "warn", "error"},
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := a.service(c.Context())
+			if err != nil {
+				return err
+			}
+			l, err := s.LogLevel(c.Context(), control.LogLevel{Level: strings.Join(args, "")})
+			if err != nil {
+				return err
+			}
+			return a.print(l, func(w *writer) { w.linef("the daemon logs from level %s on", l.Level) })
+		},
+	}
+}
