@@ -72,6 +72,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 	for _, c := range root.Commands() {
 		c.Args = usage(c.Args)
 	}
+	addCompletions(root)
 	return root
 }
 
