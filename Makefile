@@ -26,11 +26,11 @@ demo: build
 	@bin/moonlatch demo
 
 test:
-	@.ci/tools nft ip nmap promtool script iptables ipset ufw conntrack
+	@.ci/tools nft ip nmap promtool script iptables ipset ufw chromium conntrack
 	$(GO) test ./...
 
 race:
-	@.ci/tools nft ip nmap promtool script iptables ipset ufw conntrack gcc
+	@.ci/tools nft ip nmap promtool script iptables ipset ufw chromium conntrack gcc
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 lint:

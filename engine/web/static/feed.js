@@ -1,5 +1,5 @@
 // What happens, as the daemon tells it: kept in bounded lists, newest first.
-import { load, Model, refresh } from "./model.js";
+import { load, Model, model, refresh } from "./model.js";
 
 const KEPT = 400; // rows
 const FAULTS = 30;
@@ -20,6 +20,11 @@ let source = null, last = "0", again = null, away = null;
 
 export function listen() {
   open();
+  let gone = false;
+  model.watchers.add(() => {
+    if (gone && !model.values.gone && !document.hidden) open(); // sooner than the browser would
+    gone = model.values.gone;
+  });
   document.addEventListener("visibilitychange", () => {
     clearTimeout(away);
     if (document.hidden) away = setTimeout(close, HIDDEN);

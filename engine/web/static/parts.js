@@ -1,5 +1,5 @@
 // The small parts that every view is made of.
-import { html, useEffect, useRef, useState } from "./lib/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./lib/htm-preact.js";
 
 // Paths of 20×20 icons, drawn with a line.
 const PATHS = {
@@ -56,11 +56,14 @@ export function Panel({ title, note, tools, wide, children, id }) {
 // Dialog is shown over the page until it is closed. Escape closes it.
 export function Dialog({ title, onClose, children }) {
   const ref = useRef();
-  useEffect(() => {
-    ref.current.showModal();
-  }, []);
+  useLayoutEffect(() => ref.current.showModal(), []); // before a key is pressed
   const outside = (e) => e.target === ref.current && onClose();
-  return html`<dialog ref=${ref} aria-labelledby="dialog-title" onClose=${onClose} onClick=${outside}>
+  const key = (e) => {
+    if (e.key !== "Escape") return;
+    e.preventDefault();
+    onClose();
+  };
+  return html`<dialog ref=${ref} aria-labelledby="dialog-title" onClose=${onClose} onClick=${outside} onKeyDown=${key}>
     <header><h2 id="dialog-title">${title}</h2>
       <button class="quiet square" onClick=${onClose} aria-label="Close"><${Icon} name="cross" /></button></header>
     <div class="dialog-body">${children}</div>
