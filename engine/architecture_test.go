@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"engine": {
 		"engine/ban", "engine/boottime", "engine/connection", "engine/control", "engine/detect", "engine/feed", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
 		"engine/geo", "engine/memory",
-		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "nflog",
+		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "engine/store", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
 	"metrics":     {"engine", "engine/ban", "engine/detect"},

@@ -109,6 +109,15 @@ func (f *Firewall) Extend(ctx context.Context, req control.ExtendRequest) (contr
 
 // Rollback implements control.Service.
 func (f *Firewall) Rollback(ctx context.Context, req control.RollbackRequest) (control.Status, error) {
+	before, stateErr := f.generations.State()
+	s, err := f.rollback(ctx, req)
+	if err == nil && stateErr == nil && before.Trial != nil {
+		f.publish(feed.Item{Kind: feed.KindRollback, Generation: &feed.Generation{Number: before.Trial.Number, Policy: before.Trial.Policy}})
+	}
+	return s, err
+}
+
+func (f *Firewall) rollback(ctx context.Context, req control.RollbackRequest) (control.Status, error) {
 	if err := f.generations.Rollback(ctx, req.Generation); err != nil {
 		return control.Status{}, explain(err)
 	}

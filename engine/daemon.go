@@ -95,6 +95,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	}
 	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, links: &d.links, teller: d.teller, pulse: newPulse()}
 	d.caller = newCaller(d.queue, d.failed, d.observe)
+	d.history.cfg.Daemon, d.history.running = true, d.runningPolicy
 	d.liveness, d.checking = newLiveness(d.teller), make(chan struct{}, 1)
 	d.counters.reloadOK.Store(true)
 	d.links.refresh()
@@ -141,6 +142,7 @@ func (d *Daemon) environment(m *memory.Memory) policy.Env {
 // part fails. It leaves the kernel as it is: rules, trials and bans stay.
 func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	defer d.lock.Close()
+	defer d.history.close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.caller.run(ctx) })
 	if err := d.adopt(ctx); err != nil {
@@ -148,6 +150,7 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	}
 	group.Go(func() error { return d.bans.Run(ctx) })
 	group.Go(func() error { return d.memory.Run(ctx) })
+	group.Go(func() error { return d.persist(ctx) })
 	group.Go(func() error { return d.reader.run(ctx) })
 	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
 	group.Go(func() error { return d.follow(ctx) })

@@ -78,11 +78,11 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log}}
+	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log, newHistory(cfg, false)}}
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}
-	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.made, Lifted: f.lifted, Failed: f.unbooked})
+	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.made, Changed: f.history.changed, Mended: f.history.mend, Lifted: f.lifted, Failed: f.unbooked})
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -90,7 +90,9 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 }
 
 // Close frees what the Firewall holds. Rules and bans stay in force.
-func (f *Firewall) Close() error { return errors.Join(f.bans.Close(), f.nft.Close()) }
+func (f *Firewall) Close() error {
+	return errors.Join(f.bans.Close(), f.nft.Close(), f.history.close())
+}
 
 // Feed tells what happens.
 func (f *Firewall) Feed() *feed.Hub { return f.feed }
@@ -162,6 +164,9 @@ func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req contro
 			"the policy has a liveness lease of %s, which only the daemon renews, and none is running: start moonlatch run first; nothing was changed", lease)}
 	}
 	applied, err := f.apply(ctx, p, req)
+	if err == nil {
+		f.publish(onTrial(applied, req))
+	}
 	return applied, explain(err)
 }
 
@@ -289,6 +294,14 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 // Reset implements control.Service: it takes everything of ours out of the
 // kernel and then asks the kernel whether it is gone.
 func (f *Firewall) Reset(ctx context.Context) (control.ResetResult, error) {
+	r, err := f.reset(ctx)
+	if err == nil && len(r.Generations) > 0 {
+		f.publish(feed.Item{Kind: feed.KindReset, Generation: &feed.Generation{Number: slices.Max(r.Generations), Bans: r.Bans}})
+	}
+	return r, err
+}
+
+func (f *Firewall) reset(ctx context.Context) (control.ResetResult, error) {
 	out := control.ResetResult{APIVersion: control.Version}
 	numbers, err := f.generations.Reset(ctx)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"moonlatch/engine/detect"
 	"moonlatch/engine/feed"
 	"moonlatch/engine/packet"
+	"moonlatch/engine/store"
 	"moonlatch/nflog"
 )
 
@@ -28,6 +29,7 @@ type reader struct {
 
 	pulse     *pulse
 	packet    packet.Packet // reused for every event
+	observed  store.Event   // likewise
 	undecoded atomic.Uint64 // events whose IP packet could not be decoded
 	unrouted  atomic.Uint64 // events of no rule of the running policy
 	unbooked  atomic.Uint64 // bans that found the ban queue full
@@ -69,6 +71,7 @@ func (r *reader) event(ev *nflog.Event) {
 	if r.feed != nil {
 		r.feed.Event(&to.source, r.links.name(p.Iif), r.links.name(p.Oif), p)
 	}
+	r.record(to, p)
 	if to.Trap > 0 {
 		r.trapped(to, p)
 	}
@@ -82,6 +85,14 @@ func (r *reader) event(ev *nflog.Event) {
 			r.queue.put(func(c *callback) { c.event(rt, h, to.Rule.Name, p) })
 		}
 	}
+}
+
+// record has the history count a packet.
+func (r *reader) record(to *route, p *packet.Packet) {
+	r.observed = store.Event{
+		Time: p.Time, Stream: to.source.Stream, Rule: to.Rule.Name, Src: p.Src, Dst: p.Dst, Proto: p.Proto, Sport: p.Sport, Dport: p.Dport,
+	}
+	r.history.observe(&r.observed)
 }
 
 // metadata copies what NFLOG says about a packet.
@@ -112,7 +123,7 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 	switch {
 	case d.Shadow:
 		r.tell(feed.Item{Kind: feed.KindWouldBan, Ban: &feed.Ban{
-			Target: feed.Target{Prefix: sourceTarget(r.bans, hit.Src)}, By: d.Name, Why: hit.Why(), Origin: string(ban.Local),
+			Target: feed.Target{Prefix: sourceTarget(r.bans, hit.Src)}, By: d.Name, Why: hit.Why(), Evidence: evidence(hit).String(), Origin: string(ban.Local),
 		}})
 	case len(d.Ban) > 0:
 		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when, Evidence: evidence(hit)})

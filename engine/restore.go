@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,9 +10,18 @@ import (
 	"moonlatch/engine/generation"
 )
 
-// Restore puts the generation that was confirmed last in force again. Where that
-// cannot be, it fails, and says what is in force instead.
-func (f *Firewall) Restore(ctx context.Context) (control.Generation, error) {
+// Restore puts the generation that was confirmed last in force again, and then the bans on record, and
+// returns how many these were. What cannot be, it says, with what is in force instead; the one does not depend on the other.
+func (f *Firewall) Restore(ctx context.Context) (control.Generation, int, error) {
+	g, err := f.restoreRules(ctx)
+	n, banErr := f.restoreBans(ctx, false)
+	if banErr != nil {
+		err = errors.Join(err, bansNotBack(n, banErr))
+	}
+	return g, n, explain(err)
+}
+
+func (f *Firewall) restoreRules(ctx context.Context) (control.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, kernelTimeout)
 	defer cancel()
 	r, err := f.restore(ctx)

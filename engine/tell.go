@@ -7,26 +7,41 @@ import (
 	"net/netip"
 
 	"moonlatch/engine/ban"
+	"moonlatch/engine/control"
 	"moonlatch/engine/feed"
 	"moonlatch/engine/policy"
 )
 
 // teller tells what happens: everything that listens to the feed, and the log.
 type teller struct {
-	feed *feed.Hub
-	log  *slog.Logger
+	feed    *feed.Hub
+	log     *slog.Logger
+	history *history // nil where nothing is recorded
 }
 
 func (t teller) tell(it feed.Item) {
-	t.feed.Publish(it)
+	t.publish(it)
 	level, message, attrs := it.Line()
 	t.log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// publish is tell without the log, for what the caller of a command prints anyway.
+func (t teller) publish(it feed.Item) {
+	t.feed.Publish(it)
+	t.history.note(it)
+}
+
+// onTrial tells of a generation that was applied.
+func onTrial(a control.Applied, req control.ApplyRequest) feed.Item {
+	return feed.Item{Kind: feed.KindApply, Generation: &feed.Generation{
+		Number: a.Generation.Number, Policy: req.Entry, Digest: a.Generation.Digest, By: req.By, Until: deadlineOf(a), Fallback: a.Generation.Fallback,
+	}}
 }
 
 // booked tells of a ban that is in force.
 func (t teller) booked(b ban.Ban) {
 	t.tell(feed.Item{Kind: feed.KindBan, Ban: &feed.Ban{
-		Target: feed.Target{Prefix: b.Target}, Until: b.Until, By: b.By, Why: b.Why, Origin: string(b.Origin),
+		Target: feed.Target{Prefix: b.Target}, Until: b.Until, By: b.By, Why: b.Why, Evidence: b.Evidence.String(), Origin: string(b.Origin),
 	}})
 }
 

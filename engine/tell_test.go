@@ -21,7 +21,7 @@ import (
 // newTeller is a teller, its log, and a subscription to its feed.
 func newTeller(t *testing.T) (teller, *bytes.Buffer, *feed.Subscription) {
 	log := new(bytes.Buffer)
-	tell := teller{feed.NewHub(), slog.New(slog.NewTextHandler(log, nil))}
+	tell := teller{feed: feed.NewHub(), log: slog.New(slog.NewTextHandler(log, nil))}
 	s := tell.feed.Subscribe(feed.Filter{}, feed.Now)
 	t.Cleanup(s.Close)
 	return tell, log, s

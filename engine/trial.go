@@ -225,9 +225,7 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 	if err := d.tryPolicy(ctx, rt, req); err != nil {
 		return applied, explain(err)
 	}
-	d.tell(feed.Item{Kind: feed.KindApply, Generation: &feed.Generation{
-		Number: rt.generation, Policy: req.Entry, By: req.By, Until: deadlineOf(applied), Fallback: applied.Generation.Fallback,
-	}})
+	d.tell(onTrial(applied, req))
 	return applied, nil
 }
 
@@ -293,7 +291,7 @@ func (d *Daemon) unlessEnded(err error) error {
 // Rollback implements control.Service.
 func (d *Daemon) Rollback(ctx context.Context, req control.RollbackRequest) (control.Status, error) {
 	number := d.ending()
-	s, err := d.Firewall.Rollback(ctx, req)
+	s, err := d.rollback(ctx, req)
 	if err == nil {
 		d.counters.rollbacks[byHand].Add(1)
 		if number == 0 && s.Confirmed != nil {
@@ -310,7 +308,7 @@ func (d *Daemon) Rollback(ctx context.Context, req control.RollbackRequest) (con
 // Reset implements control.Service.
 func (d *Daemon) Reset(ctx context.Context) (control.ResetResult, error) {
 	d.ending()
-	r, err := d.Firewall.Reset(ctx)
+	r, err := d.reset(ctx)
 	if err == nil && len(r.Generations) > 0 {
 		d.counters.rollbacks[byReset].Add(1)
 		d.tell(feed.Item{Kind: feed.KindReset, Generation: &feed.Generation{Number: slices.Max(r.Generations), Bans: r.Bans}})

@@ -30,6 +30,9 @@ type app struct {
 	socket   string
 	output   string
 	verbose  bool
+
+	asked  string           // the command line, for the record
+	direct *engine.Firewall // what the command works on without a daemon
 }
 
 // command is the root of the command tree.
@@ -45,11 +48,14 @@ Try it first, without root and without risk:   moonlatch demo
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 5 not permitted, 6 differences found, 7 rolled back.`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              help,
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return errors.Join(a.checkOutput(c), a.absolute()) },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          help,
+		PersistentPreRunE: func(c *cobra.Command, args []string) error {
+			a.asked = strings.Join(append([]string{c.Name()}, args...), " ")
+			return errors.Join(a.checkOutput(c), a.absolute())
+		},
 	}
 	root.SuggestionsMinimumDistance = 2
 	flags := root.PersistentFlags()
@@ -66,7 +72,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		a.runCommand(), a.initCommand(), a.checkCommand(), a.testCommand(), a.traceCommand(), a.consoleCommand(), a.planCommand(), a.applyCommand(), a.confirmCommand(), a.extendCommand(), a.rollbackCommand(), a.restoreCommand(),
 		a.webCommand(), a.guardCommand(), a.safetynetCommand(), a.watchdogCommand(),
 		a.replayCommand(), a.explainCommand(),
-		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.resetCommand(), a.eventsCommand(), a.logLevelCommand(),
+		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.historyCommand(), a.topCommand(), a.resetCommand(), a.eventsCommand(), a.logLevelCommand(),
 		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.insideCommand(), a.testInsideCommand(), a.traceInsideCommand(), a.replayInsideCommand(),
 	)
 	for _, c := range root.Commands() {
@@ -139,12 +145,35 @@ func (a *app) service(ctx context.Context) (control.Service, error) {
 func (a *app) firewall(ctx context.Context) (control.Service, error) {
 	client, err := control.Dial(a.socket)
 	if errors.Is(err, control.ErrNoDaemon) {
-		return engine.Open(ctx, engine.Config{State: a.state, Log: a.quietLog()})
+		return a.engine(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return client, nil
+}
+
+// engine is the firewall itself.
+func (a *app) engine(ctx context.Context) (*engine.Firewall, error) {
+	f, err := engine.Open(ctx, engine.Config{State: a.state, Log: a.quietLog()})
+	a.direct = f
+	return f, err
+}
+
+// looks are the commands that change nothing.
+var looks = []string{"status", "bans", "history", "top", "plan", "explain", "trace"}
+
+// close ends what the command did without a daemon, and records it as a daemon would have.
+func (a *app) close(outcome error) {
+	if a.direct == nil {
+		return
+	}
+	if name, _, _ := strings.Cut(a.asked, " "); !slices.Contains(looks, name) {
+		a.direct.Audited(control.Call{UID: os.Getuid(), PID: os.Getpid(), Command: a.asked, Err: outcome})
+	}
+	if err := a.direct.Close(); err != nil {
+		a.quietLog().Debug("closing", "error", err)
+	}
 }
 
 // quietLog is the log of a command that prints its own results.

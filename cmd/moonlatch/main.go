@@ -14,5 +14,6 @@ func main() {
 	app := &app{out: os.Stdout, err: os.Stderr}
 	err := app.command().ExecuteContext(ctx)
 	stop()
+	app.close(err)
 	os.Exit(app.exit(err))
 }

@@ -32,6 +32,12 @@ type Config struct {
 	// Lifted gets the targets of n bans that ended, and how, as Stats has it: at most maxNamed
 	// of them, and none where all were lifted at once. May be nil.
 	Lifted func(targets []netip.Prefix, n int, how string)
+	// Changed gets each change of the bans that the kernel acknowledged, in the kernel's order. No other ban is
+	// made before it returns. May be nil.
+	Changed func(Change)
+	// Mended is told that sets were missing from the core table, and that the bans are back but for their reasons. It is
+	// called while no other ban can be made, and must not use the Book. May be nil.
+	Mended func()
 	// Failed gets each submitted request that the kernel refused for good. May be nil.
 	Failed func(Request, error)
 	// Storm is told when bans begin to be held back, and when that is over. May be nil.

@@ -108,6 +108,9 @@ func (b *Book) UnbanAll(context.Context) (int, error) {
 		return 0, fmt.Errorf("unban all: %w", err)
 	}
 	b.index.sweep(forever, 0)
+	if b.cfg.Changed != nil {
+		b.cfg.Changed(Change{All: true})
+	}
 	clear(b.prefixes)
 	b.crowds = crowds{}
 	if b.trial != nil {

@@ -29,6 +29,9 @@ func (b *Book) mend(ctx context.Context) (restored bool, err error) {
 		return true, fmt.Errorf("put back what the core table held: %w", err)
 	}
 	b.destroyed = false
+	if b.cfg.Mended != nil {
+		b.cfg.Mended()
+	}
 	return true, nil
 }
 
@@ -96,5 +99,9 @@ func (b *Book) noteOf(t target) note {
 	if err != nil {
 		return note{why: "its reason could not be read"}
 	}
-	return parseNote(e.Comment)
+	n := parseNote(e.Comment)
+	if e.Expires != 0 {
+		n.age = e.Timeout - e.Expires
+	}
+	return n
 }

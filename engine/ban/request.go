@@ -245,7 +245,7 @@ func (b *Book) made(d decision) Ban {
 func (b *Book) ban(h held) Ban {
 	return Ban{
 		Target: h.prefix(),
-		Since:  b.cfg.Now().Round(0),
+		Since:  b.cfg.Now().Add(-h.age).Round(0),
 		Until:  b.wall(h.until),
 		Why:    h.why,
 		By:     h.by,

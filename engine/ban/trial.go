@@ -90,11 +90,14 @@ func (b *Book) EndTrial(ctx context.Context, confirmed bool) error {
 	} else {
 		c = b.rolledBack()
 	}
+	c.settled = true
 	if err := b.write(ctx, c); err != nil {
 		return fmt.Errorf("end the trial of %d bans: %w", len(b.trial.bans), err)
 	}
 	b.ended(c.lift, len(c.lift), UnbannedTrial)
-	if !confirmed {
+	if confirmed {
+		b.tellSettled()
+	} else {
 		for t, ban := range b.trial.bans {
 			if ban.offence {
 				b.offences.undo(t)

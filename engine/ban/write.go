@@ -21,6 +21,9 @@ type held struct {
 type change struct {
 	put  []held
 	lift []target // lifted whether they are there or not
+
+	settled bool // the trial is over for what is put
+	quiet   bool // Config.Changed is not told
 }
 
 // maxChange is how many bans go into one transaction. As root the kernel takes
@@ -36,7 +39,7 @@ func (b *Book) writeBy(ctx context.Context, c change, size int) error {
 	for len(c.put)+len(c.lift) > 0 {
 		put := min(len(c.put), size)
 		lift := min(len(c.lift), size-put)
-		err := b.writeOnce(ctx, change{c.put[:put], c.lift[:lift]})
+		err := b.writeOnce(ctx, change{c.put[:put], c.lift[:lift], c.settled, c.quiet})
 		if errors.Is(err, nft.ErrTooBig) && size > 1 {
 			size = (put + lift + 1) / 2
 			continue
@@ -98,6 +101,7 @@ func (b *Book) transact(c change, banned func(target) bool) error {
 			b.adoption.lifted[t] = true
 		}
 	}
+	b.tell(c)
 	return nil
 }
 

@@ -187,9 +187,9 @@ func readImport(body io.Reader) (ImportRequest, []ListedBan, error) {
 	}
 }
 
-func serveBanLists(mux *http.ServeMux, s BanLists) {
-	handle(mux, "POST /v1/bans/find", s.FindBans)
-	handle(mux, "POST /v1/bans/like", s.BannedLike)
+func serveBanLists(mux router, s BanLists) {
+	ask(mux, "POST /v1/bans/find", s.FindBans)
+	ask(mux, "POST /v1/bans/like", s.BannedLike)
 	mux.HandleFunc("POST /v1/bans/import", func(w http.ResponseWriter, r *http.Request) {
 		req, bans, err := readImport(http.MaxBytesReader(w, r.Body, maxImport))
 		if err != nil {
@@ -209,6 +209,7 @@ func serveBanLists(mux *http.ServeMux, s BanLists) {
 			http.NewResponseController(w).Flush()
 		}
 		result, err := s.Import(context.WithoutCancel(r.Context()), req)
+		mux.audit(peerOf(r.Context()).call(fmt.Sprintf("bans import of %d bans", len(bans)), err))
 		if err == nil {
 			e.Encode(importStep{Result: &result})
 			return

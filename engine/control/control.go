@@ -29,6 +29,8 @@ type Service interface {
 	BanLists
 	Explainer
 	Observing
+	History(ctx context.Context, req HistoryRequest) ([]Entry, error)
+	Top(ctx context.Context, req TopRequest) ([]Total, error)
 }
 
 // Generation is one applied ruleset.

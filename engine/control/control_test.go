@@ -26,6 +26,7 @@ type memory struct {
 	confirmed ConfirmRequest
 	bans      []Ban
 	hub       *feed.Hub
+	audited   []Call
 	err       error
 }
 
@@ -76,6 +77,13 @@ func (m *memory) Events(ctx context.Context, req EventsRequest, tell func(...Tol
 	return Events(ctx, m.hub, req, tell)
 }
 func (m *memory) LogLevel(_ context.Context, req LogLevel) (LogLevel, error) { return req, m.err }
+func (m *memory) History(_ context.Context, req HistoryRequest) ([]Entry, error) {
+	return []Entry{{Kind: req.Kinds[0], Target: req.Target}}, m.err
+}
+func (m *memory) Top(_ context.Context, req TopRequest) ([]Total, error) {
+	return []Total{{Name: req.Of}}, m.err
+}
+func (m *memory) Audited(c Call) { m.audited = append(m.audited, c) }
 
 // serve serves a Service on a socket until the test ends.
 func serve(t *testing.T, s Service) (path string, c *Client) {
@@ -207,7 +215,7 @@ func TestBadRequests(t *testing.T) {
 // TestPeers lets only root and the daemon's own user through.
 func TestPeers(t *testing.T) {
 	m := &memory{}
-	h := permitted(slog.New(slog.DiscardHandler), routes(m))
+	h := permitted(slog.New(slog.DiscardHandler), m, routes(m))
 	self := uint32(os.Geteuid())
 	for _, tt := range []struct {
 		peer peer

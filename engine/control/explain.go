@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -71,4 +70,4 @@ func (c *Client) Explain(ctx context.Context, req ExplainRequest) (e Explanation
 	return e, err
 }
 
-func serveExplain(mux *http.ServeMux, s Explainer) { handle(mux, "POST /v1/explain", s.Explain) }
+func serveExplain(mux router, s Explainer) { ask(mux, "POST /v1/explain", s.Explain) }

@@ -62,7 +62,7 @@ func removeSocket(path string) error {
 // Serve answers requests until ctx ends, then lets those under way finish.
 func Serve(ctx context.Context, l net.Listener, s Service, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           permitted(log, routes(s)),
+		Handler:           permitted(log, s, routes(s)),
 		ConnContext:       withPeer,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // which ends what streams
 		ReadHeaderTimeout: 10 * time.Second,
@@ -85,7 +85,7 @@ func Serve(ctx context.Context, l net.Listener, s Service, log *slog.Logger) err
 }
 
 func routes(s Service) http.Handler {
-	mux := http.NewServeMux()
+	mux := router{http.NewServeMux(), auditor(s)}
 	handle(mux, "GET /v1/status", func(ctx context.Context, _ struct{}) (Status, error) { return s.Status(ctx) })
 	handle(mux, "POST /v1/apply", func(ctx context.Context, req ApplyRequest) (Applied, error) {
 		req.By = peerOf(ctx).named(req.By)
@@ -112,11 +112,24 @@ func routes(s Service) http.Handler {
 	handle(mux, "GET /v1/changes", func(ctx context.Context, _ struct{}) (ChangeList, error) { return s.Changes(ctx) })
 	serveBanLists(mux, s)
 	serveExplain(mux, s)
+	ask(mux, "POST /v1/history", s.History)
+	ask(mux, "POST /v1/top", s.Top)
 	return mux
 }
 
+// router is where the calls are, and who is told of them.
+type router struct {
+	*http.ServeMux
+	audit func(Call)
+}
+
+// ask serves one call that changes nothing, and so is not told to an Auditor.
+func ask[Req, Resp any](mux router, pattern string, call func(context.Context, Req) (Resp, error)) {
+	handle(router{mux.ServeMux, func(Call) {}}, pattern, call)
+}
+
 // handle serves one call: its request and its answer are JSON.
-func handle[Req, Resp any](mux *http.ServeMux, pattern string, call func(context.Context, Req) (Resp, error)) {
+func handle[Req, Resp any](mux router, pattern string, call func(context.Context, Req) (Resp, error)) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		var req Req
 		if r.Method == http.MethodPost && !request(w, r, &req) {
@@ -124,6 +137,9 @@ func handle[Req, Resp any](mux *http.ServeMux, pattern string, call func(context
 		}
 		// A client that hangs up must not leave a change half done.
 		resp, err := call(context.WithoutCancel(r.Context()), req)
+		if r.Method == http.MethodPost {
+			mux.audit(peerOf(r.Context()).call(describe(pattern, req), err))
+		}
 		reply(w, resp, err)
 	})
 }
@@ -204,13 +220,15 @@ func readPeer(c net.Conn) peer {
 }
 
 // permitted lets root and the daemon's own user through.
-func permitted(log *slog.Logger, next http.Handler) http.Handler {
+func permitted(log *slog.Logger, s Service, next http.Handler) http.Handler {
 	self := uint32(os.Geteuid())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := peerOf(r.Context())
 		if p.err != nil || (p.uid != 0 && p.uid != self) {
 			log.Warn("control request refused", "peer", p, "path", r.URL.Path)
-			reply(w, nil, &Error{NotPermitted, fmt.Sprintf("only root and uid %d may control this firewall, and you are uid %d: use sudo", self, p.uid)})
+			err := &Error{NotPermitted, fmt.Sprintf("only root and uid %d may control this firewall, and you are uid %d: use sudo", self, p.uid)}
+			auditor(s)(p.call(describe(r.URL.Path, nil), err))
+			reply(w, nil, err)
 			return
 		}
 		if r.Method == http.MethodPost {

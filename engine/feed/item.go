@@ -73,19 +73,21 @@ type Item struct {
 
 // Ban is a ban that was made, lifted or refused.
 type Ban struct {
-	Target Target    `json:"target"`
-	Until  time.Time `json:"until,omitzero"` // zero: for ever, or not known
-	By     string    `json:"by,omitempty"`
-	Why    string    `json:"why,omitempty"`
-	Origin string    `json:"origin,omitempty"`
-	Reason string    `json:"reason,omitempty"` // of its end, or of the refusal
-	Count  int       `json:"count,omitempty"`  // how many ended together, where Target does not say which
+	Target   Target    `json:"target"`
+	Until    time.Time `json:"until,omitzero"` // zero: for ever, or not known
+	By       string    `json:"by,omitempty"`
+	Why      string    `json:"why,omitempty"`
+	Evidence string    `json:"evidence,omitempty"` // what led to it, in more words
+	Origin   string    `json:"origin,omitempty"`
+	Reason   string    `json:"reason,omitempty"` // of its end, or of the refusal
+	Count    int       `json:"count,omitempty"`  // how many ended together, where Target does not say which
 }
 
 // Generation is a generation whose state changed.
 type Generation struct {
 	Number   uint64    `json:"generation"`
 	Policy   string    `json:"policy,omitempty"`
+	Digest   string    `json:"digest,omitempty"` // of the ruleset
 	By       string    `json:"by,omitempty"`
 	Until    time.Time `json:"until,omitzero"` // of a trial, when the kernel ends it
 	Fallback string    `json:"fallback,omitempty"`

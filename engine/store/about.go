@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"net/netip"
 	"strings"
 	"time"
@@ -49,7 +50,15 @@ func (s *Store) banOf(ctx context.Context, host netip.Prefix) (found *Ban, err e
 	w.and("(until IS NULL OR until > ?)", time.Now().UnixMilli())
 	err = s.query(ctx, "SELECT addr, bits, since, until, trial, origin, by, why FROM bans"+w.String()+" ORDER BY until IS NULL DESC, until DESC LIMIT 1",
 		w.args, func(r *sql.Rows) error {
-			b, err := scanBan(r)
+			row := make([]any, 8)
+			values := make([]driver.Value, len(row))
+			for i := range row {
+				row[i] = (*any)(&values[i])
+			}
+			if err := r.Scan(row...); err != nil {
+				return err
+			}
+			b, err := banOf(values, &words{})
 			found = &b
 			return err
 		})

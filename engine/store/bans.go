@@ -3,53 +3,106 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 )
 
-// Bans calls each for the bans in force of one family, 4 or 6, whose prefixes have so many
-// bits, in the order of their addresses, until it returns false. Those that have ended by now
-// are left out. A negative number of bits is every number.
-func (s *Store) Bans(ctx context.Context, family, bits int, now time.Time, each func(Ban) bool) error {
-	w := where{}
-	w.and("family = ?", family)
-	if bits >= 0 {
-		w.and("bits = ?", bits)
-	}
-	w.and("(until IS NULL OR until > ?)", now.UnixMilli())
-	rows, err := s.db.Load().QueryContext(ctx, "SELECT addr, bits, since, until, trial, origin, by, why FROM bans"+w.String()+" ORDER BY family, bits, addr", w.args...)
+// Bans calls each for the bans in force, IPv4 before IPv6, short prefixes before long
+// ones, in the order of their addresses, until it returns false. Those that have ended by now are left out.
+//
+// It reads a million in a second, and so past database/sql, which makes three of it.
+func (s *Store) Bans(ctx context.Context, now time.Time, each func(Ban) bool) error {
+	conn, err := s.db.Load().Conn(ctx)
 	if err != nil {
 		return readError(s.path, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		b, err := scanBan(rows)
+	defer conn.Close()
+	return readError(s.path, conn.Raw(func(c any) error {
+		rows, err := c.(driver.QueryerContext).QueryContext(ctx, `SELECT addr, bits, since, until, trial, origin, by, why FROM bans
+			WHERE until IS NULL OR until > ? ORDER BY family, bits, addr`, []driver.NamedValue{{Ordinal: 1, Value: now.UnixMilli()}})
 		if err != nil {
-			return readError(s.path, err)
+			return err
+		}
+		defer rows.Close()
+		return eachBan(rows, each)
+	}))
+}
+
+func eachBan(rows driver.Rows, each func(Ban) bool) error {
+	row := make([]driver.Value, len(rows.Columns()))
+	var same words
+	for {
+		switch err := rows.Next(row); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		b, err := banOf(row, &same)
+		if err != nil {
+			return err
 		}
 		if !each(b) {
 			return nil
 		}
 	}
-	return readError(s.path, rows.Err())
 }
 
-func scanBan(r *sql.Rows) (b Ban, err error) {
-	var addr sql.RawBytes
-	var bits, since int64
-	var until sql.NullInt64
-	if err := r.Scan(&addr, &bits, &since, &until, &b.Trial, &b.Origin, &b.By, &b.Why); err != nil {
-		return b, err
+// words are those of the last row, for rows with the same to share them.
+type words struct{ origin, by, why string }
+
+// share returns s, or known if that is the same.
+func share(known *string, s string) string {
+	if *known != s {
+		*known = s
 	}
-	b.Since = timeOf(since)
-	if until.Valid {
-		b.Until = timeOf(until.Int64)
+	return *known
+}
+
+// banOf makes a ban of a row: addr, bits, since, until, trial, origin, by, why.
+func banOf(row []driver.Value, same *words) (b Ban, err error) {
+	addr, ok1 := row[0].([]byte)
+	bits, ok2 := row[1].(int64)
+	since, ok3 := row[2].(int64)
+	until, ended := row[3].(int64)
+	trial, ok4 := row[4].(int64)
+	origin, ok5 := row[5].(string)
+	by, ok6 := row[6].(string)
+	why, ok7 := row[7].(string)
+	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7) || !ended && row[3] != nil || len(addr) == 0 {
+		return b, fmt.Errorf("%w: the ban %v", errBadRow, row)
 	}
-	if b.Target, err = prefixOf(addr, bits); err == nil && !b.Target.IsValid() {
-		err = fmt.Errorf("%w: a ban of nobody", errBadRow)
+	b = Ban{Since: timeOf(since), Trial: trial != 0, Origin: share(&same.origin, origin), By: share(&same.by, by), Why: share(&same.why, why)}
+	if ended {
+		b.Until = timeOf(until)
 	}
+	b.Target, err = prefixOf(addr, bits)
 	return b, err
+}
+
+// Missing returns those of the targets of which there is no ban.
+func (s *Store) Missing(ctx context.Context, targets []netip.Prefix) ([]netip.Prefix, error) {
+	stmt, err := s.db.Load().PrepareContext(ctx, "SELECT 1 FROM bans WHERE family = ? AND bits = ? AND addr = ?")
+	if err != nil {
+		return nil, readError(s.path, err)
+	}
+	defer stmt.Close()
+	var out []netip.Prefix
+	for _, t := range targets {
+		var one int
+		err := stmt.QueryRowContext(ctx, family(t), t.Bits(), addrBlob(t.Addr())).Scan(&one)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			out = append(out, t)
+		case err != nil:
+			return nil, readError(s.path, err)
+		}
+	}
+	return out, nil
 }
 
 // An Offence is how often a target was banned by policies.

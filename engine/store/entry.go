@@ -8,24 +8,13 @@ import (
 // Kind is what an Entry tells of.
 type Kind string
 
-// The kinds.
+// The kinds that this package knows the meaning of; there may be others.
 const (
-	Banned     Kind = "ban"
-	Unbanned   Kind = "unban"
-	Applied    Kind = "apply"     // a generation is in force on trial
-	Confirmed  Kind = "confirm"   // a generation is
-	RolledBack Kind = "rollback"  // by somebody, before the trial's end
-	TrialEnded Kind = "trial_end" // a generation was not confirmed in time
-	Restored   Kind = "restore"   // a confirmed generation is in force again
-	Reset      Kind = "reset"     // everything is out of the kernel
-	Drifted    Kind = "drift"     // somebody else changed the rules
-	Audited    Kind = "audit"     // somebody asked for something
+	Banned   Kind = "ban"
+	Unbanned Kind = "unban"
+	Applied  Kind = "apply" // a generation is in force on trial
+	Audited  Kind = "audit" // somebody asked for something
 )
-
-// Kinds are all kinds.
-func Kinds() []Kind {
-	return []Kind{Banned, Unbanned, Applied, Confirmed, RolledBack, TrialEnded, Restored, Reset, Drifted, Audited}
-}
 
 // An Entry is one thing that happened. What does not apply is zero.
 type Entry struct {
@@ -33,13 +22,12 @@ type Entry struct {
 	Time time.Time
 	Kind Kind
 
-	Target   netip.Prefix // of a ban or an unban; of an Unbanned the zero Prefix means all
-	Until    time.Time    // of a ban; the zero time for one without end
+	Target   netip.Prefix // of a ban or an unban; the zero Prefix for several at once
+	Until    time.Time    // of a ban or a trial; the zero time for one without end
 	Origin   string       // of a ban: "local" or "manual"
-	By       string       // the detector, handler, trap or person
-	Why      string       // of a ban, an unban, a rollback; what differs, of drift
-	Evidence string       // what led to a ban, in more words
-	Trial    bool         // of a ban: by a policy on trial, so that it is not to outlive a reboot
+	By       string       // the detector, handler, trap, person or process
+	Why      string       // the reason of a ban or its end; what differs, of drift; the text of a notice
+	Evidence string       // what led to it, in more words
 
 	Policy     string // the policy's entry file
 	Generation uint64

@@ -86,7 +86,7 @@ func (f Filter) where() where {
 // History returns what happened, the latest first.
 func (s *Store) History(ctx context.Context, f Filter) ([]Entry, error) {
 	w := f.where()
-	query := `SELECT id, time, kind, addr, bits, until, trial, origin, by, why, evidence, policy, generation, digest, uid, pid, command, outcome
+	query := `SELECT id, time, kind, addr, bits, until, origin, by, why, evidence, policy, generation, digest, uid, pid, command, outcome
 		FROM history` + w.String() + ` ORDER BY time DESC, id DESC`
 	if f.Limit > 0 {
 		query += fmt.Sprintf(" LIMIT %d", f.Limit)
@@ -107,12 +107,11 @@ func scanEntry(r *sql.Rows) (Entry, error) {
 	var addr []byte
 	var bits, until, generation, uid, pid sql.NullInt64
 	var origin, by, why, evidence, policy, digest, command, outcome sql.NullString
-	var trial sql.NullBool
-	err := r.Scan(&e.ID, &at, &kind, &addr, &bits, &until, &trial, &origin, &by, &why, &evidence, &policy, &generation, &digest, &uid, &pid, &command, &outcome)
+	err := r.Scan(&e.ID, &at, &kind, &addr, &bits, &until, &origin, &by, &why, &evidence, &policy, &generation, &digest, &uid, &pid, &command, &outcome)
 	if err != nil {
 		return e, err
 	}
-	e.Time, e.Kind, e.Trial, e.Generation = timeOf(at), Kind(kind), trial.Bool, uint64(generation.Int64)
+	e.Time, e.Kind, e.Generation = timeOf(at), Kind(kind), uint64(generation.Int64)
 	e.Origin, e.By, e.Why, e.Evidence, e.Policy, e.Digest = origin.String, by.String, why.String, evidence.String, policy.String, digest.String
 	e.UID, e.PID, e.Command, e.Outcome = int(uid.Int64), int(pid.Int64), command.String, outcome.String
 	if until.Valid {

@@ -17,9 +17,12 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// pragmas are set on every connection. auto_vacuum only counts before the first table is made.
-const pragmas = "?_pragma=busy_timeout(5000)&_pragma=auto_vacuum(incremental)&_pragma=journal_mode(wal)" +
-	"&_pragma=synchronous(normal)&_pragma=cache_size(-1024)&_pragma=temp_store(memory)&_txlock=immediate"
+const (
+	// patience are the pragmas of a connection that looks whose database it is. It changes nothing of somebody else's.
+	patience = "?_pragma=busy_timeout(5000)&_txlock=immediate"
+	// pragmas are those of every connection after that.
+	pragmas = patience + "&_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-1024)&_pragma=temp_store(memory)"
+)
 
 // maxConnections is how many queries are answered at once.
 const maxConnections = 4
@@ -92,6 +95,21 @@ func connect(ctx context.Context, path string) (*database, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no file: move it away", path)
 	}
+	if err := prepare(ctx, path); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	db, err := openPool(path, pragmas)
+	if err != nil {
+		return nil, err
+	}
+	d := &database{db, info}
+	if err := d.sound(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.Close())
+	}
+	return d, nil
+}
+
+func openPool(path, pragmas string) (*sql.DB, error) {
 	c, err := sqlite.NewConnector("file:" + escape(path) + pragmas)
 	if err != nil {
 		return nil, err
@@ -99,11 +117,7 @@ func connect(ctx context.Context, path string) (*database, error) {
 	db := sql.OpenDB(connector{c})
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(1)
-	d := &database{db, info}
-	if err := d.prepare(ctx, path); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
-	}
-	return d, nil
+	return db, nil
 }
 
 // connector keeps SQLite from deleting the write-ahead log when it closes a database: it goes by the
@@ -127,37 +141,50 @@ func escape(path string) string {
 }
 
 // prepare makes sure that the database is one of ours, of this version.
-func (d *database) prepare(ctx context.Context, path string) error {
-	conn, err := d.Conn(ctx)
+func prepare(ctx context.Context, path string) error {
+	db, err := openPool(path, patience)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	v, err := userVersion(ctx, conn)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if v > version {
+	case v > version:
 		return fmt.Errorf("it %w: %d, and this moonlatch knows %d at most; use the moonlatch that made it, or move %s away to begin anew",
 			ErrNewer, v, version, filepath.Base(path))
-	}
-	if v == 0 {
-		var tables int
-		if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+	case v == 0:
+		if err := begin(ctx, conn); err != nil {
 			return err
-		}
-		if tables > 0 {
-			return errForeign
 		}
 	}
 	if err := migrate(ctx, conn); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return d.sound(ctx, conn)
+	return nil
+}
+
+// begin makes an empty file a database whose pages can be given back, which has to be said before anything is in it.
+func begin(ctx context.Context, conn *sql.Conn) error {
+	var tables int
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return err
+	}
+	if tables > 0 {
+		return errForeign
+	}
+	_, err := conn.ExecContext(ctx, "PRAGMA auto_vacuum = incremental")
+	return err
 }
 
 // sound looks at the end of each table: a file that was cut or overwritten shows there.
-func (d *database) sound(ctx context.Context, conn *sql.Conn) error {
+func (d *database) sound(ctx context.Context) error {
 	for _, q := range []string{
 		"SELECT count(*) FROM (SELECT 1 FROM bans ORDER BY family DESC, bits DESC, addr DESC LIMIT 1)",
 		"SELECT count(*) FROM (SELECT 1 FROM history ORDER BY id DESC LIMIT 1)",
@@ -165,7 +192,7 @@ func (d *database) sound(ctx context.Context, conn *sql.Conn) error {
 		"SELECT count(*) FROM (SELECT 1 FROM packets ORDER BY id DESC LIMIT 1)",
 	} {
 		var n int
-		if err := conn.QueryRowContext(ctx, q).Scan(&n); err != nil {
+		if err := d.QueryRowContext(ctx, q).Scan(&n); err != nil {
 			return err
 		}
 	}

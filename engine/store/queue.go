@@ -1,6 +1,7 @@
 package store
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -12,16 +13,18 @@ const queueLimit = 1 << 16
 type change uint8
 
 const (
-	happened change = iota // it is history, and changes what is in force
-	kept                   // its ban is in force, and was before
-	forgot                 // its ban is no more, and was not before
-	counted                // packets were
+	happened  change = iota // it is history
+	kept                    // its ban is in force
+	forgot                  // its ban is no more
+	forgotAll               // none is
+	counted                 // packets were
 )
 
 // record is one thing to be written.
 type record struct {
 	change change
 	entry  Entry
+	trial  bool   // of a ban that is kept
 	tally  *tally // of what is counted
 }
 
@@ -73,7 +76,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Record notes what happened, now if it does not say when. It never waits.
+// Record notes what happened, now if it does not say when. It never waits. What is in force is for Keep and Forget.
 func (s *Store) Record(e Entry) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -81,17 +84,20 @@ func (s *Store) Record(e Entry) {
 	s.put(record{change: happened, entry: e})
 }
 
-// Keep notes that a ban is in force of which nothing was recorded, and Forget that it is not. They never wait.
+// Keep notes that a ban is in force. It never waits.
 func (s *Store) Keep(b Ban) {
 	s.put(record{change: kept, entry: Entry{
-		Kind: Banned, Time: b.Since, Target: b.Target, Until: b.Until, Origin: b.Origin, By: b.By, Why: b.Why, Trial: b.Trial,
-	}})
+		Time: b.Since, Target: b.Target, Until: b.Until, Origin: b.Origin, By: b.By, Why: b.Why,
+	}, trial: b.Trial})
 }
 
-// Forget is the opposite of Keep.
-func (s *Store) Forget(b Ban) {
-	s.put(record{change: forgot, entry: Entry{Kind: Unbanned, Target: b.Target}})
+// Forget notes that the ban of a target is not in force any more. It never waits.
+func (s *Store) Forget(target netip.Prefix) {
+	s.put(record{change: forgot, entry: Entry{Target: target}})
 }
+
+// ForgetAll notes that no ban is in force any more. It never waits.
+func (s *Store) ForgetAll() { s.put(record{change: forgotAll}) }
 
 func (s *Store) put(r record) {
 	if s.queue.put(r) {

@@ -30,7 +30,6 @@ CREATE TABLE history (
 	addr       BLOB,
 	bits       INTEGER,
 	until      INTEGER,
-	trial      INTEGER,
 	origin     TEXT,
 	by         TEXT,
 	why        TEXT,

@@ -16,10 +16,9 @@ type session struct {
 }
 
 const (
-	sqlHistory = `INSERT INTO history (time, kind, addr, bits, until, trial, origin, by, why, evidence, policy, generation, digest, uid, pid, command, outcome)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlHistory = `INSERT INTO history (time, kind, addr, bits, until, origin, by, why, evidence, policy, generation, digest, uid, pid, command, outcome)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	sqlBan    = `INSERT OR REPLACE INTO bans (family, bits, addr, since, until, trial, origin, by, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlKeep   = `INSERT OR IGNORE INTO bans (family, bits, addr, since, until, trial, origin, by, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	sqlUnban  = `DELETE FROM bans WHERE family = ? AND bits = ? AND addr = ?`
 	sqlUnbans = `DELETE FROM bans`
 	sqlSource = `INSERT INTO sources (span, start, stream, addr, events, last, ports) VALUES (60, ?, ?, ?, ?, ?, ?)
@@ -72,38 +71,18 @@ func (s *session) rollback(ctx context.Context, why error) error {
 // put writes one record.
 func (s *session) put(ctx context.Context, r *record) error {
 	e := &r.entry
-	switch {
-	case r.change == counted:
+	switch r.change {
+	case kept:
+		return s.exec(ctx, sqlBan, family(e.Target), e.Target.Bits(), addrBlob(e.Target.Addr()),
+			e.Time.UnixMilli(), millis(e.Until), r.trial, e.Origin, e.By, e.Why)
+	case forgot:
+		return s.exec(ctx, sqlUnban, family(e.Target), e.Target.Bits(), addrBlob(e.Target.Addr()))
+	case forgotAll:
+		return s.exec(ctx, sqlUnbans)
+	case counted:
 		return s.tally(ctx, r.tally)
-	case e.Kind == Banned:
-		query := sqlBan
-		if r.change == kept {
-			query = sqlKeep
-		}
-		if err := s.ban(ctx, query, e); err != nil {
-			return err
-		}
-	case e.Kind == Unbanned:
-		if err := s.unban(ctx, e.Target); err != nil {
-			return err
-		}
-	}
-	if r.change != happened {
-		return nil
 	}
 	return s.history(ctx, e)
-}
-
-func (s *session) ban(ctx context.Context, query string, e *Entry) error {
-	return s.exec(ctx, query, family(e.Target), e.Target.Bits(), addrBlob(e.Target.Addr()),
-		e.Time.UnixMilli(), millis(e.Until), e.Trial, e.Origin, e.By, e.Why)
-}
-
-func (s *session) unban(ctx context.Context, target netip.Prefix) error {
-	if !target.IsValid() {
-		return s.exec(ctx, sqlUnbans)
-	}
-	return s.exec(ctx, sqlUnban, family(target), target.Bits(), addrBlob(target.Addr()))
 }
 
 func (s *session) history(ctx context.Context, e *Entry) error {
@@ -112,7 +91,7 @@ func (s *session) history(ctx context.Context, e *Entry) error {
 		addr, bits = addrBlob(e.Target.Addr()), e.Target.Bits()
 	}
 	audit := e.Kind == Audited
-	return s.exec(ctx, sqlHistory, e.Time.UnixMilli(), string(e.Kind), addr, bits, millis(e.Until), e.Trial,
+	return s.exec(ctx, sqlHistory, e.Time.UnixMilli(), string(e.Kind), addr, bits, millis(e.Until),
 		text(e.Origin), text(e.By), text(e.Why), text(e.Evidence), text(e.Policy), number(int64(e.Generation), e.Generation > 0), text(e.Digest),
 		number(int64(e.UID), audit), number(int64(e.PID), audit), text(e.Command), text(e.Outcome))
 }
@@ -146,7 +125,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return err
 	}
 	s.lost()
-	return old.close()
+	return old.Close()
 }
 
 // replace sets a database aside in which something turned out to be damaged, unless another process has done so.

@@ -55,6 +55,7 @@ type Store struct {
 	flushes chan flush
 	closing chan struct{} // closed to end the counting
 	ending  chan struct{} // closed to end the writing
+	end     sync.Once
 	counts  sync.WaitGroup
 	writes  sync.WaitGroup
 }
@@ -81,11 +82,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // Close writes what is queued and closes the database. What cannot be written within some seconds is lost.
 func (s *Store) Close() error {
-	close(s.closing)
-	s.counts.Wait()
-	close(s.ending)
-	s.writes.Wait()
-	return s.db.Load().close()
+	var err error
+	s.end.Do(func() {
+		close(s.closing)
+		s.counts.Wait()
+		close(s.ending)
+		s.writes.Wait()
+		err = s.db.Load().Close()
+	})
+	return err
 }
 
 // Exists reports whether there is a database in the state directory.
@@ -99,8 +104,6 @@ type database struct {
 	*sql.DB
 	file os.FileInfo // what it was when it was opened
 }
-
-func (d *database) close() error { return d.DB.Close() }
 
 // moved reports whether another process has set the file aside.
 func (d *database) moved(path string) bool {

@@ -52,9 +52,7 @@ func (s *Store) history(t testing.TB, f Filter) []Entry {
 func (s *Store) inForce(t testing.TB) (all []Ban) {
 	t.Helper()
 	must(t, s.Flush(t.Context()))
-	for _, family := range []int{4, 6} {
-		must(t, s.Bans(t.Context(), family, -1, time.Now(), func(b Ban) bool { all = append(all, b); return true }))
-	}
+	must(t, s.Bans(t.Context(), time.Now(), func(b Ban) bool { all = append(all, b); return true }))
 	return all
 }
 
@@ -70,7 +68,7 @@ func TestHistory(t *testing.T) {
 		aBan,
 		{Time: noon.Add(time.Second), Kind: Banned, Target: netip.MustParsePrefix("2001:db8:bad::/48"), Origin: "manual", By: "ann"},
 		{Time: noon.Add(2 * time.Second), Kind: Unbanned, Target: host(attacker), Why: "request", By: "ann"},
-		{Time: noon.Add(3 * time.Second), Kind: Applied, Policy: "web.lua", Generation: 8, Digest: "abc", By: "ann"},
+		{Time: noon.Add(3 * time.Second), Kind: Applied, Until: noon.Add(time.Minute), Policy: "web.lua", Generation: 8, Digest: "abc", By: "ann"},
 		{Time: noon.Add(4 * time.Second), Kind: Audited, UID: 0, PID: 77, Command: "ban", Outcome: "ok"},
 	}
 	for _, e := range entries {
@@ -109,33 +107,34 @@ func TestHistory(t *testing.T) {
 
 func samePrefix(x, y netip.Prefix) bool { return x == y }
 
-// TestBansInForce follows what bans, lifts, keeps and forgets.
+// TestBansInForce follows what is kept and forgotten.
 func TestBansInForce(t *testing.T) {
 	s := newStore(t)
-	other := netip.MustParsePrefix("198.51.100.0/24")
-	s.Record(aBan)
-	s.Keep(Ban{Target: other, Since: noon, Origin: "manual", By: "ann"})
-	s.Keep(Ban{Target: host(attacker), Since: noon.Add(time.Minute), Until: noon.Add(time.Hour), By: "nobody"}) // known already
-	s.Record(Entry{Time: noon, Kind: Banned, Target: netip.MustParsePrefix("192.0.2.1/32"), Until: noon})       // over
-	want := []Ban{
-		{Target: other, Since: noon, Origin: "manual", By: "ann"},
-		{Target: host(attacker), Since: noon, Until: aBan.Until, Origin: "local", By: "portscan", Why: aBan.Why},
+	bans := []Ban{
+		{Target: netip.MustParsePrefix("198.51.100.0/24"), Since: noon, Origin: "manual", By: "ann"},
+		{Target: host(attacker), Since: noon, Until: noon.Add(time.Hour), Origin: "local", By: "portscan", Why: "11 ports in 10ms", Trial: true},
+		{Target: netip.MustParsePrefix("2001:db8::/64"), Since: noon, Until: noon.Add(time.Hour), Origin: "local", By: "portscan"},
 	}
-	if d := cmp.Diff(want, s.inForce(t), cmp.Comparer(samePrefix)); d != "" {
-		t.Error(d)
+	for _, b := range bans {
+		s.Keep(b)
 	}
-	s.Forget(want[0])
-	s.Record(Entry{Kind: Unbanned, Target: host(attacker)})
-	if got := s.inForce(t); len(got) > 0 {
-		t.Errorf("left: %v", got)
+	s.Keep(Ban{Target: netip.MustParsePrefix("192.0.2.1/32"), Since: noon, Until: noon}) // over
+	same := func(want ...Ban) {
+		t.Helper()
+		if d := cmp.Diff(want, s.inForce(t), cmp.Comparer(samePrefix), cmpopts.EquateEmpty()); d != "" {
+			t.Error(d)
+		}
 	}
-	if n := len(s.history(t, Filter{})); n != 3 {
+	same(bans...)
+	bans[1].Until, bans[1].Trial = noon.Add(2*time.Hour), false
+	s.Keep(bans[1])
+	same(bans...)
+	s.Forget(bans[0].Target)
+	same(bans[1:]...)
+	s.ForgetAll()
+	same()
+	if n := len(s.history(t, Filter{})); n != 0 {
 		t.Errorf("%d entries; what is kept and forgotten is no history", n)
-	}
-	s.Record(aBan)
-	s.Record(Entry{Kind: Unbanned})
-	if got := s.inForce(t); len(got) > 0 {
-		t.Errorf("left after all were lifted: %v", got)
 	}
 }
 
@@ -152,6 +151,7 @@ func TestTop(t *testing.T) {
 	observe(1, "2001:db8::1", 23)
 	observe(1, "2001:db8::2", 23)
 	s.Record(aBan)
+	s.Keep(Ban{Target: aBan.Target, Since: noon, Until: aBan.Until, By: "portscan"})
 	top := func(of Dimension) (out []Total) {
 		all, err := s.Top(t.Context(), of, noon.Add(-time.Hour), 10)
 		must(t, err)

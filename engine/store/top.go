@@ -18,6 +18,9 @@ const (
 	Policies Dimension = "policies" // detectors, handlers, traps and persons, by their bans
 )
 
+// Dimensions are all of them.
+func Dimensions() []Dimension { return []Dimension{Sources, Ports, Policies} }
+
 // A Total is one line of a Top.
 type Total struct {
 	Name   string // "203.0.113.9", "2001:db8::/64", "22/tcp", "portscan"

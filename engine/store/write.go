@@ -30,6 +30,8 @@ type writer struct {
 func (s *Store) write() {
 	w := &writer{Store: s, ctx: context.Background()}
 	defer w.endSession()
+	tidy := time.NewTicker(tidyEvery)
+	defer tidy.Stop()
 	retry := time.NewTicker(firstPause)
 	defer retry.Stop()
 	for {
@@ -41,6 +43,8 @@ func (s *Store) write() {
 			w.attempt()
 		case done := <-s.flushes:
 			done <- w.all()
+		case <-tidy.C:
+			w.tidy()
 		case <-s.ending:
 			w.all()
 			return
