@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/memory"
 	"moonlatch/engine/policy"
@@ -36,6 +37,15 @@ type Task interface {
 	Run(ctx context.Context) error
 	String() string
 }
+
+// Output is a Task that takes what happens elsewhere.
+type Output interface {
+	Task
+	Stats() feed.OutputStats
+}
+
+// AddOutput adds an output that Run runs. To be called before Run.
+func (d *Daemon) AddOutput(o Output) { d.outputs = append(d.outputs, o) }
 
 // Daemon is a Firewall that also runs its policy.
 type Daemon struct {
@@ -62,6 +72,7 @@ type Daemon struct {
 	deadline atomic.Pointer[time.Time] // of that trial; nil without one
 	ended    atomic.Uint64             // the generation whose trial's end has been told
 	counters counters
+	outputs  []Output
 	drift    driftWatch
 }
 
@@ -156,6 +167,9 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	group.Go(func() error { return d.follow(ctx) })
 	group.Go(func() error { return d.watch(ctx) })
 	group.Go(func() error { return d.live(ctx) })
+	for _, o := range d.outputs {
+		more = append(more, o)
+	}
 	for _, t := range more {
 		group.Go(func() error {
 			if err := t.Run(ctx); err != nil {

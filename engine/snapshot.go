@@ -11,6 +11,7 @@ import (
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
 	"moonlatch/engine/detect"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
@@ -38,6 +39,8 @@ type Snapshot struct {
 	ReloadedAt    time.Time
 
 	Liveness Liveness
+
+	Outputs []feed.OutputStats // of what takes items of the feed elsewhere
 
 	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
@@ -110,6 +113,9 @@ func (d *Daemon) Snapshot() Snapshot {
 		"reset":    d.counters.rollbacks[byReset].Load(),
 	}
 	s.Liveness = d.liveness.snapshot()
+	for _, o := range d.outputs {
+		s.Outputs = append(s.Outputs, o.Stats())
+	}
 	s.ReloadOK = d.counters.reloadOK.Load()
 	if at := d.counters.reloadedAt.Load(); at != 0 {
 		s.ReloadedAt = time.Unix(0, at)

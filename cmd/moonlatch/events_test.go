@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -45,7 +47,11 @@ func (w *world) logLines(kind string) (out []map[string]any) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.start("--log-format", "json")
+	if _, errs, code := w.run("run", "--metrics", "", "--syslog", "logs.example.org"); code != exitUsage || !strings.Contains(errs, "udp://logs.example.org:514") {
+		t.Errorf("a server that is none: exit code %d, %s", code, errs)
+	}
+	file := filepath.Join(w.dir, "events.json")
+	w.start("--log-format", "json", "--events-file", file)
 	path := w.policy("web.lua", listening)
 	w.ok("apply", "--confirm", "60s", path)
 	w.ok("confirm")
@@ -79,6 +85,10 @@ func TestEvents(t *testing.T) {
 	if out := w.ok("events", "--kind", "event", "--limit", "1"); !strings.Contains(out, "drop knock: "+attacker4) {
 		t.Errorf("as text: %s", out)
 	}
+	w.until("the packet is in the file", func() bool {
+		text, _ := os.ReadFile(file)
+		return strings.Contains(string(text), `"rule":"knock"`) && strings.Contains(string(text), `"kind":"trial_end"`)
+	})
 	w.levels()
 }
 

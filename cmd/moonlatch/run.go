@@ -38,6 +38,7 @@ it on trial. SIGTERM ends the daemon and leaves rules, trials and bans in force.
 	c.Flags().StringVar(&f.web, "web", "", "serve the web page, and the metrics beside it, on `address`, such as 127.0.0.1:9632")
 	c.Flags().StringVar(&f.webConfig, "web-config", "", "exporter-toolkit `file` for TLS and authentication of metrics and web page")
 	f.log.add(c)
+	f.outputFlags.add(c)
 	return c
 }
 
@@ -45,6 +46,7 @@ it on trial. SIGTERM ends the daemon and leaves rules, trials and bans in force.
 type runFlags struct {
 	metrics, web, webConfig string
 	log                     logFlags
+	outputFlags
 }
 
 func (a *app) run(ctx context.Context, args []string, f runFlags) error {
@@ -58,6 +60,9 @@ func (a *app) run(ctx context.Context, args []string, f runFlags) error {
 		return err
 	}
 	tasks := []engine.Task{reloads{d, log}, levels{d, f.log.level}}
+	if err := f.outputs(d, log); err != nil {
+		return err
+	}
 	servers, err := a.servers(m, d, f, log)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ var ErrClosed = errors.New("the subscription is closed")
 const batch = 16
 
 // Subscription takes items out of a hub, oldest first. Who is too slow misses
-// the oldest ones. Next and Try are for one goroutine at a time, the rest for any.
+// the oldest ones. Next, Try and Lag are for one goroutine at a time, the rest for any.
 type Subscription struct {
 	hub    *Hub
 	filter Filter
@@ -104,6 +104,14 @@ func (s *Subscription) Try() (it Item, ok bool) {
 // Missed is how many items were overwritten before they were looked at, whether
 // or not the filter would have taken them.
 func (s *Subscription) Missed() uint64 { return s.missed.Load() }
+
+// Lag counts what has been overwritten up to now, for a subscriber that is held up, and returns Missed.
+func (s *Subscription) Lag() uint64 {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.missed.Add(s.events.skip(&s.hub.events) + s.others.skip(&s.hub.others))
+	return s.missed.Load()
+}
 
 // Close ends the subscription, and a Next that waits.
 func (s *Subscription) Close() {
