@@ -143,6 +143,35 @@ func OnTrial(state string) (*control.Generation, error) {
 	return describe(s.Trial), nil
 }
 
+// putBackPatience is how long PutBack waits for a process that changes the generations. One that
+// somebody has stopped holds nothing up.
+const putBackPatience = 300 * time.Millisecond
+
+// PutBack runs fn, which brings rules back as they were, the generations too: no daemon takes
+// that for somebody else's doing. Whatever keeps that from being seen to, fn is run.
+func PutBack(ctx context.Context, state string, fn func() error) error {
+	client, err := nft.Open(nft.Config{})
+	if err != nil {
+		return fn()
+	}
+	defer client.Close()
+	m, err := generation.Open(generation.Config{NFT: client, Dir: state})
+	if err != nil {
+		return fn()
+	}
+	ctx, cancel := context.WithTimeout(ctx, putBackPatience)
+	defer cancel()
+	ran := false
+	err = m.PutBack(ctx, func() error {
+		ran = true
+		return fn()
+	})
+	if !ran {
+		return fn()
+	}
+	return err
+}
+
 // trialLength is how long the trial lasts from its beginning to its end,
 // extensions included.
 func trialLength(s generation.State) time.Duration {

@@ -154,7 +154,7 @@ func (a *app) loadGuard(dir string) (guard.Try, error) {
 	// Ours stay as they are unless the command has changed them: bans made meanwhile are kept.
 	ours := func(t nft.Table) bool { return engine.OurTable(t.Name) }
 	return func(ctx context.Context) (string, error) {
-		return "the rules of before are back", t.RestoreAround(ctx, s, ours)
+		return "the rules of before are back", engine.PutBack(ctx, a.state, func() error { return t.RestoreAround(ctx, s, ours) })
 	}, nil
 }
 

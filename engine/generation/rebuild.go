@@ -35,8 +35,9 @@ func (p plan) staged() bool {
 
 // rebuild puts the plan in the place of every generation in the kernel, in one
 // transaction. Only where large sets have to be filled it takes more, and then
-// everything passes from the first to the last: the confirmed generation stands
-// aside meanwhile, and the trial has an empty lease.
+// everything passes from the first to the last: each has an empty lease meanwhile, as a
+// trial that is over, which the next process clears away if this one dies. Only a
+// confirmed generation that is to stand aside does that from the beginning.
 func (c *change) rebuild(ctx context.Context, p plan) error {
 	s := &ruleset.Script{}
 	for _, h := range append([]*held{c.confirmed, c.trial}, c.stale...) {
@@ -72,9 +73,11 @@ func (p plan) write(s *ruleset.Script, staged bool) {
 	if r := p.confirmed; r != nil {
 		text := ruleset.Tables(r.text)
 		switch {
-		case staged:
+		case staged && p.yields():
 			s.Line("%s", text.WithYield())
 			fillGates(s, r, ruleset.Yield, 0)
+		case staged:
+			s.Line("%s", r.text)
 		case p.yields():
 			s.Line("%s", text.WithYield())
 			fillGates(s, r, ruleset.Yield, p.yield())
@@ -135,7 +138,7 @@ func (c *change) arrangeConfirmed(tx *nft.Tx, p plan) error {
 	for _, t := range p.confirmed.tables() {
 		switch {
 		case !p.yields():
-			if err := deleteGate(c.nft, tx, t, ruleset.Yield, ruleset.YieldComment); err != nil {
+			if err := deleteGate(c.nft, tx, t, ruleset.Lease, ruleset.LeaseComment); err != nil {
 				return err
 			}
 		case !p.aside:

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"moonlatch/engine/netns"
+	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
 )
 
@@ -38,6 +39,64 @@ func TestRestore(t *testing.T) {
 	}
 	if r, err := s.restore(); err != nil || r.Generation.Number != 1 {
 		t.Errorf("restored once more: %+v, %v", r, err)
+	}
+}
+
+// TestRestoreThatWasKilled finds what one left behind that died before a large set was filled:
+// it filters nothing yet, and the next one does not take it for what was confirmed.
+func TestRestoreThatWasKilled(t *testing.T) {
+	s := newServer(t)
+	must(t, s.applyRuleset(blocking(t)))
+	s.mustConfirm()
+	before := s.list()
+	s.reboot()
+	s.in(func() error {
+		return s.m.locked(t.Context(), func(c *change) error {
+			r, err := c.store.load(1)
+			must(t, err)
+			if len(r.fills) == 0 {
+				t.Fatal("its set is not large enough")
+			}
+			script := &ruleset.Script{}
+			plan{confirmed: &r}.write(script, true)
+			return c.nft.Run(t.Context(), []byte(script.String()), c.lock)
+		})
+	})
+	s.expect("half restored", true, true)
+	if r, err := s.restore(); err != nil || r.Generation == nil || r.Generation.Number != 1 {
+		t.Fatalf("restored %+v, %v", r, err)
+	}
+	if after := s.list(); blank(after) != blank(before) {
+		t.Errorf("restored:\n%.2000s\nwant as it was confirmed:\n%.2000s", after, before)
+	}
+}
+
+// TestPutBack has a watchdog bring a large set back: it is nobody's drift.
+func TestPutBack(t *testing.T) {
+	s := newServer(t)
+	s.applyHealed(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	edit := "delete element inet moonlatch_1 feed4 { 10.0.0.1 }; add element inet moonlatch_1 feed4 { 10.0.0.1 }"
+	for _, quietly := range []bool{false, true} {
+		var heard nft.Change
+		s.in(func() error {
+			m, err := s.m.nft.Monitor()
+			must(t, err)
+			defer m.Close()
+			if quietly {
+				must(t, s.m.PutBack(t.Context(), func() error { s.somebody(edit); return nil }))
+			} else {
+				s.somebody(edit)
+			}
+			heard, err = m.Next(t.Context())
+			return err
+		})
+		var d *Drift
+		s.in(func() (err error) { d, err = s.m.Drift(t.Context(), heard); return err })
+		if (d == nil) != quietly {
+			t.Errorf("put back: %t, drift: %+v", quietly, d)
+		}
+		s.heal()
 	}
 }
 
