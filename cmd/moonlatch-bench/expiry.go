@@ -20,7 +20,7 @@ import (
 func expiryRows() []row {
 	const anchor = "how much of that may be the client's own delay"
 	return []row{
-		{ID: "expiry.p50", What: "trial ends, all processes killed: too late by, p50", Unit: milliseconds, Anchor: anchor, Max: most(50)},
+		{ID: "expiry.p50", What: "trial ends, all processes killed or stopped: too late by, p50", Unit: milliseconds, Anchor: anchor, Max: most(50)},
 		{ID: "expiry.p99", What: "  … p99", Unit: milliseconds, Anchor: anchor, Max: most(50)},
 		{ID: "expiry.max", What: "  … at most", Unit: milliseconds, Anchor: anchor, Max: most(50)},
 	}
@@ -35,23 +35,25 @@ fw.chain "input" { hook = "input", policy = "drop" }
 `
 
 const (
-	beatEvery = 2 * time.Millisecond
+	beatEvery = time.Millisecond
 	beatPort  = 9
-	setUps    = 4 // trials that are set up at the same time
+	atOnce    = 10 // trials at the same time
 )
 
 // measureExpiry has servers, each in a namespace of its own, lock everybody out on
-// trial, kills all of Moonlatch there and waits. A client sends to each server
+// trial, kills all of Moonlatch there, or stops it every other time, and waits. A client sends to each server
 // all the time. When the trial began and ended is told by what arrives.
 func measureExpiry(ctx context.Context, b *bench) error {
 	var mu sync.Mutex
 	var late pair
 	var errs []error
 	var all sync.WaitGroup
-	turns := make(chan struct{}, setUps)
+	turns := make(chan struct{}, atOnce)
 	for i := range b.size.trials {
 		all.Go(func() {
-			l, doubt, err := trial(ctx, b, i, turns)
+			turns <- struct{}{}
+			l, doubt, err := trial(ctx, b, i)
+			<-turns
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -81,7 +83,7 @@ func measureExpiry(ctx context.Context, b *bench) error {
 
 // trial returns how much longer than agreed a trial kept everybody out, at most, and
 // how much of that is only because the client did not try more often.
-func trial(ctx context.Context, b *bench, n int, turns chan struct{}) (late, doubt time.Duration, err error) {
+func trial(ctx context.Context, b *bench, n int) (late, doubt time.Duration, err error) {
 	server, err := netns.New()
 	if err != nil {
 		return 0, 0, err
@@ -92,9 +94,19 @@ func trial(ctx context.Context, b *bench, n int, turns chan struct{}) (late, dou
 		return 0, 0, err
 	}
 	defer h.stop()
-	turns <- struct{}{}
-	err = lockOut(ctx, b, server, n)
-	<-turns
+	p, err := b.program(fmt.Sprint("server", n), server)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := lockOut(ctx, b, p); err != nil {
+		return 0, 0, err
+	}
+	defer p.kill()
+	if n%2 == 0 {
+		err = p.kill()
+	} else {
+		err = p.daemon.Process.Signal(unix.SIGSTOP)
+	}
 	if err != nil {
 		return 0, 0, err
 	}
@@ -111,23 +123,22 @@ func trial(ctx context.Context, b *bench, n int, turns chan struct{}) (late, dou
 	return closed - b.size.trial, doubt, nil
 }
 
-// lockOut confirms a policy, puts one on trial that lets nothing in, and kills the daemon.
-func lockOut(ctx context.Context, b *bench, server *netns.Namespace, n int) error {
-	p, err := b.program(fmt.Sprint("server", n), server)
-	if err != nil {
-		return err
-	}
+// lockOut confirms a policy, and puts one on trial that lets nothing in.
+func lockOut(ctx context.Context, b *bench, p *program) error {
 	if err := p.start(ctx); err != nil {
 		return err
 	}
-	err = p.confirm(ctx, "open.lua", []byte(openPolicy))
+	err := p.confirm(ctx, "open.lua", []byte(openPolicy))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.folder, "closed.lua"), []byte(closedPolicy), 0o600)
 	}
 	if err == nil {
 		err = p.run(ctx, "apply", "closed.lua", "--confirm", b.size.trial.String())
 	}
-	return errors.Join(err, p.kill())
+	if err != nil {
+		return errors.Join(err, p.kill())
+	}
+	return nil
 }
 
 // heart sends packets from this namespace to a server at a steady beat, and notes when they arrive.

@@ -28,7 +28,7 @@ func plan() []measurement {
 		{"scan", 45 * s, scanRows(), measureScan},
 		{"flood", 25 * s, floodRows(), measureFlood},
 		{"idle", 20 * s, idleRows(), measureIdle},
-		{"expiry", 40 * s, expiryRows(), measureExpiry},
+		{"expiry", 60 * s, expiryRows(), measureExpiry},
 		{"scrape", 50 * s, scrapeRows(), measureScrape},
 		{"bans", 45 * s, v4.bansRows(), v4.measureBans},
 		{"set", 35 * s, v4.setRows(), v4.measureSet},
@@ -68,7 +68,7 @@ type sizes struct {
 	flood      time.Duration // at least
 	soak       time.Duration
 	idle       time.Duration
-	trials     int // in as many namespaces at once
+	trials     int // in as many namespaces
 	trial      time.Duration
 	scrapes    int // of metrics
 	repetition int // of what is done side by side, if there is time
@@ -83,6 +83,6 @@ func (o options) sizes() sizes {
 	}
 	return sizes{
 		events: 400_000, rules: 10_000, bans: 1_000_000, addresses: 1_000_000, sources: 120, spoofed: 1_000_000, scanners: 8,
-		flood: 4 * time.Second, soak: o.soak, idle: 10 * time.Second, trials: 20, trial: 4 * time.Second, scrapes: 200, repetition: 3,
+		flood: 4 * time.Second, soak: o.soak, idle: 10 * time.Second, trials: 100, trial: time.Second, scrapes: 200, repetition: 3,
 	}
 }
