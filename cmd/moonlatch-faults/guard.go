@@ -174,6 +174,9 @@ func (l *life) ran() string { return filepath.Join(l.host.folder, "ran") }
 // armOthers puts the bystander's table in place, and lists it.
 func (l *life) armOthers(s step) (string, error) {
 	l.unwatched.Store(false)
+	if s.does == doesFlush {
+		l.heals++
+	}
 	if err := os.Remove(l.ran()); !errors.Is(err, os.ErrNotExist) && err != nil {
 		return "", err
 	}

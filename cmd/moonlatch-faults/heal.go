@@ -23,6 +23,13 @@ func (l *life) heal(ctx context.Context, s step) {
 	if l.emptied {
 		may |= l.stored | set(open)
 		l.host.judge.only(may)
+		if l.healsItself(s) {
+			l.run.checked(notHealed)
+			if _, ok := l.rest(ctx, may&^set(open)); !ok {
+				l.breaks(notHealed, "somebody flushed everything, and the daemon left it so")
+				return
+			}
+		}
 		if !l.restore(ctx) {
 			return
 		}
@@ -55,6 +62,22 @@ func (l *life) heal(ctx context.Context, s step) {
 	if s.prove {
 		l.prove(ctx, s.next)
 	}
+}
+
+// healsItself reports whether the daemon has to put back what somebody has flushed, without anybody's help: it
+// was there, and nothing was in its way. One that had to do so lately waits for longer.
+func (l *life) healsItself(s step) bool {
+	alone := l.outlive && l.prog.alive() && s.op != opReset && s.end != endReset && s.op != opGuard && !(l.before | l.stored).has(open)
+	for _, f := range s.faults {
+		switch f.kind {
+		case faultFlush:
+			l.heals++
+		case faultKillCommand, faultAtCall:
+		default:
+			alone = false
+		}
+	}
+	return alone && l.heals == 1
 }
 
 // restore does what the unit at boot does.

@@ -81,9 +81,11 @@ type sequence struct {
 
 // add judges a burst. One that shows neither one policy nor another may have met the
 // very instant of a change: then it stands alone, and what is in force differs soon after. Soon
-// is not at once, since the processors of a busy machine may deal with packets out of turn.
+// is not at once, since the processors of a busy machine may deal with packets out of turn. Where one transaction takes
+// away what lets nobody in and makes another base chain, the kernel has an instant at which neither filters.
 func (s *sequence) add(b burst) {
-	doubtful := (b.state == mixed || b.state == closed) && !s.permits(b) && b.state != s.before.state
+	met := b.state == mixed || b.state == closed || b.state == open && s.before.state == closed
+	doubtful := met && !s.permits(b) && b.state != s.before.state
 	if d := s.doubt; d != nil && (doubtful || b.state != s.before.state || b.first.Sub(d.last) > d.lag) {
 		s.doubt = nil
 		if doubtful || b.state == s.before.state {

@@ -40,19 +40,36 @@ func TestSequence(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var got []promise
-			j := &judge{report: func(v violation) { got = append(got, v.Promise) }}
-			j.only(set(variant1, variant2))
-			s := sequence{judge: j}
-			at := time.Now()
-			for _, seen := range append(tt.seen, slices.Repeat([]state{tt.seen[len(tt.seen)-1]}, 10)...) {
-				s.add(burst{first: at, last: at, state: seen, lag: underWay})
-				at = at.Add(beat)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			if diff := cmp.Diff(tt.want, judged(set(variant1, variant2), tt.seen)); diff != "" {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// judged is what a judge says of bursts.
+func judged(may states, seen []state) (got []promise) {
+	j := &judge{report: func(v violation) { got = append(got, v.Promise) }}
+	j.only(may)
+	s := sequence{judge: j}
+	at := time.Now()
+	for _, b := range append(seen, slices.Repeat([]state{seen[len(seen)-1]}, 10)...) {
+		s.add(burst{first: at, last: at, state: b, lag: underWay})
+		at = at.Add(beat)
+	}
+	return got
+}
+
+// TestPutBack has the judge see what lets nobody in being replaced by a policy.
+func TestPutBack(t *testing.T) {
+	may := set(closed, variant2)
+	if got := judged(may, []state{closed, closed, open, variant2}); got != nil {
+		t.Errorf("the instant of the change: %v", got)
+	}
+	for _, seen := range [][]state{{closed, open, open, variant2}, {closed, open, closed}, {variant2, open, variant2}} {
+		if got := judged(may, seen); !slices.Contains(got, wrongPolicy) {
+			t.Errorf("%v: %v", seen, got)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type life struct {
 	broken  []violation
 	log     string         // the end of the daemon's, if a promise was broken
 	emptied bool           // in this step, somebody took everything out of the kernel
+	heals   int            // what somebody flushed since the daemon began
 	outlive bool           // the daemon has lived through this step so far
 	faults  sync.WaitGroup // those that are still to strike, or at it
 
@@ -150,7 +151,7 @@ func (l *life) do(ctx context.Context, s step, phase int, arg ...string) result 
 	l.begin(ctx, s, phase, func(f fault) { at = &f })
 	var r result
 	if at == nil {
-		r = l.prog.run(ctx, arg...)
+		r = l.prog.runWithin(ctx, patience, arg...)
 	} else {
 		r = l.doGated(ctx, *at, arg...)
 	}
@@ -238,6 +239,7 @@ func (l *life) wantDaemon(ctx context.Context, want bool) bool {
 	switch {
 	case want && !l.prog.alive():
 		began := time.Now()
+		l.heals = 0
 		if err := l.prog.start(ctx); err != nil && ctx.Err() == nil {
 			l.breaks(noAnswer, "the daemon does not start: %v", err)
 			return false

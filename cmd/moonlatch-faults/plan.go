@@ -24,6 +24,7 @@ const (
 	endConfirm  = "confirm"
 	endRollback = "rollback"
 	endExpire   = "expire"
+	endLate     = "confirm too late"
 	endReset    = "reset"
 	endExtend   = "extend"  // the trial, which expires later
 	endReplace  = "replace" // by another trial, which expires
@@ -141,7 +142,7 @@ func newStep(r *rand.Rand, daemon bool) step {
 	s.trial = time.Duration(r.IntN(2)+1) * time.Second
 	switch s.policy {
 	case good, big:
-		s.end = weighed(r, []weight{{endConfirm, 60}, {endRollback, 10}, {endExpire, 12}, {endExtend, 5}, {endReset, 3}, {endReplace, 12}})
+		s.end = weighed(r, []weight{{endConfirm, 60}, {endRollback, 10}, {endExpire, 12}, {endLate, 8}, {endExtend, 5}, {endReset, 3}, {endReplace, 12}})
 	default:
 		s.end = weighed(r, []weight{{endRollback, 15}, {endExpire, 55}, {endExtend, 10}, {endReset, 3}, {endReplace, 17}})
 	}

@@ -38,14 +38,16 @@ func (l *life) powerStep(ctx context.Context, s step) {
 	if k != big {
 		k = good
 	}
-	p.during(ctx, "apply", k.file(variant), "--confirm", "10m")
+	applied := p.during(ctx, "apply", k.file(variant), "--confirm", "10m")
 	p.new = set(variant)
-	if !p.during(ctx, "confirm") {
+	if !applied || !p.during(ctx, "confirm") {
+		p.giveUp(ctx, variant)
 		return
 	}
 	l.confirmed(variant)
 	p.may = l.stored
-	p.cut(ctx, "after the confirm") // which was acknowledged
+	p.cut("after the confirm") // which was acknowledged
+	p.bootAll(ctx)
 }
 
 // power is a sequence of commands in which the power may fail.
@@ -57,25 +59,45 @@ type power struct {
 	new    states // what is being confirmed
 	may    states // what a boot may put in force
 	seen   map[string]bool
+	cuts   []cut
+}
+
+// cut is what the medium may hold after a power cut, and what a boot may put in force then.
+type cut struct {
+	when string
+	left tree
+	may  states
 }
 
 // during runs a command. At each of its boundaries the power may fail.
 func (p *power) during(ctx context.Context, arg ...string) bool {
-	n := 0
+	n, held := 0, time.Duration(0)
 	r := p.life.prog.runGated(ctx, 2*time.Minute, storeCalls(), func(c call) {
 		n++
+		began := time.Now()
+		defer func() { held += time.Since(began) }()
 		p.may = p.old
 		if !p.life.host.onTrial() {
 			p.may |= p.new // the kernel comes first: what it has not confirmed is not to be booted
 		}
-		p.cut(ctx, fmt.Sprintf("before call %d of %s", n, arg[0]))
+		p.cut(fmt.Sprintf("before call %d of %s", n, arg[0]))
 		p.pass(c)
 	}, arg...)
 	p.life.done(r)
-	if !r.ok() && ctx.Err() == nil {
+	// On a busy machine it is this program that holds a command up until its patience ends.
+	if !r.ok() && held < patience && ctx.Err() == nil {
 		p.life.breaks(noAnswer, "%s", r)
 	}
+	p.bootAll(ctx)
 	return r.ok()
+}
+
+// giveUp ends what a command that was held up has left.
+func (p *power) giveUp(ctx context.Context, variant state) {
+	p.life.done(p.life.prog.run(ctx, "rollback"))
+	p.life.kernel |= set(variant)
+	p.life.stored |= set(variant)
+	p.life.past |= set(variant)
 }
 
 // pass takes note of what a call brings onto the medium.
@@ -93,40 +115,51 @@ func (p *power) pass(c call) {
 	}
 }
 
-// cut boots whatever a power cut may leave now.
-func (p *power) cut(ctx context.Context, when string) {
+// cut takes note of whatever a power cut may leave now. It is quick: a call waits for it.
+func (p *power) cut(when string) {
 	left, err := p.medium.after()
 	if err != nil {
 		p.life.run.fail(err)
 		return
 	}
 	for how, t := range left {
-		if key := t.digest() + p.may.String(); !p.seen[key] && ctx.Err() == nil {
+		if key := t.digest() + p.may.String(); !p.seen[key] {
 			p.seen[key] = true
-			p.life.run.struck(faultPower)
-			p.life.run.checked(notRestored)
-			if wrong := p.boot(ctx, t); wrong != "" {
-				p.life.breaks(notRestored, "power cut %s, %s: %s", when, how, wrong)
-			}
+			p.cuts = append(p.cuts, cut{when + ", " + how, t, p.may})
 		}
 	}
 }
 
+// bootAll boots what power cuts have left.
+func (p *power) bootAll(ctx context.Context) {
+	for _, c := range p.cuts {
+		if ctx.Err() != nil {
+			return
+		}
+		p.life.run.struck(faultPower)
+		p.life.run.checked(notRestored)
+		if wrong := p.boot(ctx, c); wrong != "" {
+			p.life.breaks(notRestored, "power cut %s: %s", c.when, wrong)
+		}
+	}
+	p.cuts = nil
+}
+
 // boot has a host start with what the medium holds, and returns what is wrong with it, or "".
-func (p *power) boot(ctx context.Context, t tree) string {
-	if err := p.empty(t); err != nil {
+func (p *power) boot(ctx context.Context, c cut) string {
+	if err := p.empty(c.left); err != nil {
 		p.life.run.fail(err)
 		return ""
 	}
 	r := p.host.program.run(ctx, "restore")
-	if !r.ok() && !p.may.has(open) && ctx.Err() == nil {
-		return fmt.Sprintf("%s\n%s", r, strings.Join(paths(t), "\n"))
+	if !r.ok() && !c.may.has(open) && ctx.Err() == nil {
+		return fmt.Sprintf("%s\n%s", r, strings.Join(paths(c.left), "\n"))
 	}
 	since := time.Now()
 	in, ok := closed, false
-	for !(ok && p.may.has(in)) && ctx.Err() == nil {
+	for !(ok && c.may.has(in)) && ctx.Err() == nil {
 		if time.Since(since) > settleTime {
-			return fmt.Sprintf("%s is in force, where only %s may be: %s\n%s", in, p.may, r, strings.Join(paths(t), "\n"))
+			return fmt.Sprintf("%s is in force, where only %s may be: %s\n%s", in, c.may, r, strings.Join(paths(c.left), "\n"))
 		}
 		time.Sleep(beat)
 		in, ok = p.host.now(since)

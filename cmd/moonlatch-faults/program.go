@@ -158,9 +158,17 @@ func (r result) String() string {
 	return fmt.Sprintf("%sexit code %d: %s", s, r.code, strings.TrimSpace(r.err))
 }
 
-// run runs a command to its end.
+// generous is how long a command may take where nothing is broken, on a machine however busy.
+const generous = 30 * time.Second
+
+// run runs a command to its end, where nothing should be in its way.
 func (p *program) run(ctx context.Context, arg ...string) result {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return p.runWithin(ctx, generous, arg...)
+}
+
+// runWithin runs a command to its end, which comes after that time at the latest.
+func (p *program) runWithin(ctx context.Context, limit time.Duration, arg ...string) result {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return p.wait(p.command(ctx, arg...), arg, p.toEnd)
 }

@@ -18,6 +18,7 @@ const (
 	lockedOut   promise = "at each deadline the client gets in"
 	wrongPolicy promise = "what was confirmed is what is in force"
 	notRestored promise = "a boot restores what was confirmed"
+	notHealed   promise = "what somebody flushed the daemon puts back"
 	banLost     promise = "a ban holds, and ends when it should"
 	halfApplied promise = "no packet meets half of a change"
 	undone      promise = "after a guard that nobody confirmed the rules of others are as they were"
@@ -26,7 +27,7 @@ const (
 )
 
 func promises() []promise {
-	return []promise{lockedOut, wrongPolicy, notRestored, banLost, halfApplied, undone, noAnswer, leaked}
+	return []promise{lockedOut, wrongPolicy, notRestored, notHealed, banLost, halfApplied, undone, noAnswer, leaked}
 }
 
 // violation is a promise that was broken.

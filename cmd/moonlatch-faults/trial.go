@@ -66,6 +66,23 @@ func (l *life) trial(ctx context.Context, s step) {
 		o.deadline = time.Now().Add(-bound)
 	}
 	l.expire(ctx, s, o)
+	if s.end == endLate {
+		l.confirmLate(ctx, s)
+	}
+}
+
+// confirmLate confirms a trial that is over: what the client is rid of must not come back.
+func (l *life) confirmLate(ctx context.Context, s step) {
+	r := l.prog.run(ctx, "confirm", "-o", "json")
+	l.done(r)
+	var g control.Generation
+	if !r.ok() || json.Unmarshal(r.out, &g) != nil {
+		return
+	}
+	if g.Policy == s.policy.file(s.variant) {
+		l.breaks(wrongPolicy, "%s was confirmed after its trial", g.Policy)
+	}
+	l.stored = l.before // an earlier confirm, which was killed, is now at its end
 }
 
 // afterFlush is what somebody's flush may lead to.
