@@ -283,20 +283,18 @@ func (l *life) finishGuard(ctx context.Context, s step, rest states) {
 // lookAtOthers compares the rules of others with those of before.
 func (l *life) lookAtOthers(s step, before string, end guardEnd) {
 	l.run.checked(undone)
-	l.mu.Lock()
-	flushed := l.emptied
-	l.mu.Unlock()
+	flushed := l.afterFlush(s) != 0
 	now, err := l.host.others()
 	switch {
 	case err != nil:
 		l.run.fail(err)
-	case flushed && s.does != doesFlush: // somebody may have done that after the guard's end
+	case flushed: // somebody may have done that after the guard's end
 	case slices.ContainsFunc(s.faults, fault.holdsUp): // and the command may have gone on after that
 	case now == before:
 		if !end.undone && len(s.faults) == 0 {
 			l.breaks(undone, "a guard was confirmed, and yet undone")
 		}
-	case !end.stays && !flushed:
+	case !end.stays:
 		l.breaks(undone, "after a guard that nobody confirmed the rules are:\n%s\nbefore they were:\n%s", now, before)
 	}
 }

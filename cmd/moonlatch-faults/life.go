@@ -21,6 +21,7 @@ const settleTime = 8 * time.Second
 // life is what happens to one host, step by step, and what is known of it.
 type life struct {
 	number uint64
+	over   func() bool // the run was ended in the middle: what was begun is not judged any more
 	run    *run
 	host   *host
 	prog   *program
@@ -49,7 +50,7 @@ type life struct {
 
 // liveOut plays a life from its beginning to its end, or until a promise is broken.
 func (r *run) liveOut(ctx context.Context, number uint64) *life {
-	l := &life{number: number, run: r}
+	l := &life{number: number, run: r, over: func() bool { return ctx.Err() != nil }}
 	name := fmt.Sprintf("%d.%d", r.seed, number)
 	var err error
 	l.host, err = newHost(ctx, r.config, name, filepath.Join(r.folder, name), l.report, r.struck)
@@ -125,6 +126,9 @@ func (l *life) note(format string, args ...any) {
 
 // report takes note of a broken promise. It may be called by any goroutine.
 func (l *life) report(v violation) {
+	if l.over() {
+		return
+	}
 	l.mu.Lock()
 	l.broken = append(l.broken, v)
 	first := len(l.broken) <= 3
