@@ -26,6 +26,7 @@ type reader struct {
 	links   *links // the names of interfaces; may be nil without a feed
 	teller
 	witness witness
+	tap     atomic.Pointer[tap] // nil while nobody listens
 
 	pulse     *pulse
 	packet    packet.Packet // reused for every event
@@ -53,6 +54,9 @@ func (r *reader) run(ctx context.Context) error {
 }
 
 func (r *reader) event(ev *nflog.Event) {
+	if t := r.tap.Load(); t != nil {
+		t.put(ev)
+	}
 	rt := r.running.Load()
 	if rt == nil {
 		r.unrouted.Add(1)

@@ -114,14 +114,18 @@ func (a *app) replayInsideCommand() *cobra.Command {
 }
 
 func (a *app) playCapture(ctx context.Context, req replayRequest) error {
-	f, err := os.Open(req.Capture)
+	f, err := openCapture(req.Capture)
 	if err != nil {
-		return fmt.Errorf("the capture cannot be read: %w", err)
+		return err
 	}
 	defer f.Close()
 	o := replay.Options{Policy: req.Policy, Against: req.Against, Iif: req.Iif, Logged: req.Logged, Pace: req.Pace}
 	o.Hosts = replay.Hosts{Addresses: req.Hosts, By: "--host"}
-	if len(req.Hosts) == 0 {
+	switch {
+	case req.Capture == fromTap:
+		o.Hosts.By = "this machine's addresses"
+		ctx = context.WithoutCancel(ctx)
+	case len(req.Hosts) == 0:
 		if o.Hosts, err = replay.FindHosts(f, req.Own); err != nil {
 			return unreadable(req.Capture, err)
 		}
@@ -140,6 +144,9 @@ func (a *app) playCapture(ctx context.Context, req replayRequest) error {
 	}
 	r, err := replay.Run(ctx, o, a.quietLog())
 	bar.end()
+	if req.Capture == fromTap {
+		req.Capture = "what came in"
+	}
 	if err != nil {
 		return unreadable(req.Capture, err)
 	}

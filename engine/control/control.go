@@ -29,6 +29,7 @@ type Service interface {
 	BanLists
 	Explainer
 	Observing
+	Tapper
 	History(ctx context.Context, req HistoryRequest) ([]Entry, error)
 	Top(ctx context.Context, req TopRequest) ([]Total, error)
 }

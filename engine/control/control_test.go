@@ -63,6 +63,12 @@ func (m *memory) Unban(context.Context, UnbanRequest) (UnbanResult, error) {
 func (m *memory) Explain(_ context.Context, req ExplainRequest) (Explanation, error) {
 	return Explanation{Target: req.Target}, m.err
 }
+func (m *memory) Tap(_ context.Context, d time.Duration, w io.Writer) (uint64, error) {
+	if m.err == nil {
+		io.WriteString(w, d.String())
+	}
+	return 3, m.err
+}
 func (m *memory) Bans(context.Context) ([]Ban, error) { return m.bans, m.err }
 func (m *memory) Rules(context.Context) (RuleList, error) {
 	return RuleList{Generation: 7, Rules: []Rule{{Chain: "input", Name: "ssh", Packets: 1}}}, m.err
@@ -164,6 +170,15 @@ func TestRoundTrip(t *testing.T) {
 	if e, err := c.Explain(ctx, ExplainRequest{Target: "192.0.2.1"}); err != nil || e.Target != "192.0.2.1" {
 		t.Errorf("explain: %+v, %v", e, err)
 	}
+	var tapped strings.Builder
+	if dropped, err := c.Tap(ctx, time.Minute, &tapped); err != nil || dropped != 3 || tapped.String() != "1m0s" {
+		t.Errorf("tap: %d %q, %v", dropped, tapped.String(), err)
+	}
+	m.err = &Error{Busy, "one at a time"}
+	if _, err := c.Tap(ctx, time.Minute, &tapped); err == nil || err.Error() != "one at a time" {
+		t.Errorf("a second tap: %v", err)
+	}
+	m.err = nil
 	if r, err := c.Unban(ctx, UnbanRequest{All: true}); err != nil || r.Lifted != 1 {
 		t.Errorf("unban: %+v, %v", r, err)
 	}

@@ -114,6 +114,7 @@ func routes(s Service) http.Handler {
 	serveExplain(mux, s)
 	ask(mux, "POST /v1/history", s.History)
 	ask(mux, "POST /v1/top", s.Top)
+	serveTap(mux, s)
 	return mux
 }
 

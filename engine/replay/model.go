@@ -107,6 +107,7 @@ func (m *model) log(to *moment, p *capture.Packet) (skip string) {
 	to.packet.Data = append(to.packet.Data, p.Data...)
 	to.log.Payload, to.log.HWProtocol, to.log.Time = to.packet.Data, p.Protocol, p.Time
 	to.log.HWHeader = nil
+	to.log.InDev, to.log.OutDev = 0, 0 // indexes of interfaces that are not here
 	if to.log.HWAddr = nil; p.HasMAC {
 		to.log.HWAddr = append([]byte(nil), p.MAC[:]...)
 	}

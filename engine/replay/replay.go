@@ -25,8 +25,6 @@ type Options struct {
 	Logged string // the stream that all packets were logged to; "" for captures of NFLOG and those of a wire
 	Pace   bool   // as fast as the packets came, and no faster
 
-	// Links are the names of interfaces by their index, for captures of NFLOG. May be nil.
-	Links map[uint32]string
 	// Progress is called every so often. May be nil.
 	Progress func(packets int, at time.Time)
 }
