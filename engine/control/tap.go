@@ -46,7 +46,7 @@ func (c *Client) Tap(ctx context.Context, d time.Duration, w io.Writer) (dropped
 	return dropped, nil
 }
 
-func serveTap(mux *http.ServeMux, s Tapper) {
+func serveTap(mux router, s Tapper) {
 	mux.HandleFunc("GET /v1/tap", func(w http.ResponseWriter, r *http.Request) {
 		d, err := time.ParseDuration(r.URL.Query().Get("for"))
 		if err != nil || d <= 0 {
