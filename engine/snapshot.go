@@ -61,6 +61,7 @@ type Snapshot struct {
 	Callbacks               []CallbackCount
 
 	Bans      ban.Stats
+	History   HistoryStats
 	Unbooked  uint64 // bans dropped because the ban queue was full
 	Detectors map[string]detect.Stats
 }
@@ -100,6 +101,7 @@ func (d *Daemon) Snapshot() Snapshot {
 	s.Threshold, s.Tunings = n.Threshold, n.Tunings
 	s.LostDecode = n.Malformed + d.reader.undecoded.Load() + d.reader.unrouted.Load()
 	s.LostQueue, s.QueueLength, s.Handed = q.dropped, q.waiting, q.taken
+	s.History = d.history.stats()
 	s.Bans, s.Unbooked = d.bans.Stats(), d.reader.unbooked.Load()
 	s.Drift = map[string]uint64{
 		"healed":   d.drift.count[driftHealed].Load(),

@@ -331,6 +331,9 @@ func (d *Daemon) Status(ctx context.Context) (control.Status, error) {
 		return s, err
 	}
 	s.Daemon = d.status()
+	if h := d.history.stats(); h.Failing != "" {
+		s.Note = join(s.Note, "what happens is not recorded, and bans made now do not outlast a reboot: "+h.Failing)
+	}
 	if amiss := d.drift.nowAmiss(); amiss != "" {
 		s.Note = join(s.Note, "somebody else has changed the rules: "+amiss+"; moonlatch apply or restore brings them back, moonlatch reset removes them for good")
 	}
