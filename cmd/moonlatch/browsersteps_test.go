@@ -69,6 +69,14 @@ func unbanInBrowser(w *world, b *tab, _ string) {
 	if _, banned := w.bans()[attacker4]; !banned {
 		b.t.Errorf("the page shows a ban that there is not: %v", w.bans())
 	}
+	b.press("w")
+	b.until(`document.activeElement.id === "why"`)
+	b.write("#why", attacker4)
+	b.press(kb.Enter)
+	b.shows(".reason.bad", "By portscan")
+	b.look("why", 1600, "light")
+	b.js(`location.hash = "#/now"`)
+	b.shows(row, "portscan")
 	b.click(row + " [data-unban]")
 	b.shows(".said", attacker4+" is not banned any more")
 	b.until("!document.querySelector(\"" + row + "\")")

@@ -35,6 +35,7 @@ func (s *Server) routes() http.Handler {
 	files(mux)
 	mux.Handle("GET /metrics", s.cfg.Metrics)
 	mux.Handle("GET "+apiPath+"events", s.streams)
+	mux.HandleFunc("GET "+apiPath+"explain", s.explain)
 	status := s.read(mux, "status", statusFresh, func(ctx context.Context) (any, error) { return s.service.Status(ctx) })
 	bans := s.read(mux, "bans", listFresh, s.bans)
 	s.read(mux, "rules", listFresh, s.rules)
@@ -100,6 +101,24 @@ func (s *Server) rules(ctx context.Context) (any, error) {
 		out.Rules = l.Rules[:maxRules]
 	}
 	return out, err
+}
+
+// explain tells all that is known of one address. Nobody else asks the same, so
+// that one asks at a time.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.explaining <- struct{}{}:
+		defer func() { <-s.explaining }()
+	case <-r.Context().Done():
+		return
+	}
+	e, err := s.service.Explain(r.Context(), control.ExplainRequest{Target: r.URL.Query().Get("target")})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(e)
 }
 
 // read serves an answer to everybody who may look.

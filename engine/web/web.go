@@ -54,6 +54,8 @@ type Server struct {
 	loopback bool
 	limit    *rate.Limiter
 	streams  *streams
+
+	explaining chan struct{} // holds a token while somebody asks about an address
 }
 
 // Listen opens the address and returns a Server that answers once it runs. Its
@@ -70,6 +72,7 @@ func Listen(s control.Service, cfg Config) (*Server, error) {
 	out := &Server{
 		cfg: cfg, service: s, listener: netutil.LimitListener(l, maxConns),
 		loopback: addr.IP.IsLoopback(), limit: rate.NewLimiter(maxRequests, maxBurst), streams: newStreams(cfg.Feed),
+		explaining: make(chan struct{}, 1),
 	}
 	out.http = &http.Server{
 		Handler:           out.guarded(out.routes()),

@@ -39,6 +39,9 @@ func (m *memory) Confirm(_ context.Context, req control.ConfirmRequest) (control
 	m.confirmed = req
 	return control.Confirmed{APIVersion: control.Version}, m.err
 }
+func (m *memory) Explain(_ context.Context, req control.ExplainRequest) (control.Explanation, error) {
+	return control.Explanation{Target: req.Target}, m.err
+}
 func (m *memory) Unban(_ context.Context, req control.UnbanRequest) (control.UnbanResult, error) {
 	m.unbanned = req.Target
 	return control.UnbanResult{Lifted: 1}, m.err
@@ -276,6 +279,18 @@ func TestManyBans(t *testing.T) {
 		if l, ok := v.(banList); err != nil || !ok || l.Total != n || len(l.Bans) != want {
 			t.Errorf("%d bans: %d of %d told, %v; want %d", n, len(l.Bans), l.Total, err, want)
 		}
+	}
+}
+
+// TestExplain asks about one address.
+func TestExplain(t *testing.T) {
+	p := serve(t)
+	if resp, text := p.request(t, "GET", "/api/explain?target=2001:db8::/64", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"target":"2001:db8::/64"`) {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+	p.service.err = &control.Error{Code: control.BadRequest, Message: "no address"}
+	if resp, text := p.request(t, "GET", "/api/explain", ""); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "no address") {
+		t.Errorf("without an address: %d %s", resp.StatusCode, text)
 	}
 }
 

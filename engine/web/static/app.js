@@ -7,16 +7,17 @@ import { listen } from "./feed.js";
 import { Help, useKeys } from "./keys.js";
 import { Live } from "./live.js";
 import { model, refresh } from "./model.js";
-import { usePlace, VIEWS } from "./nav.js";
+import { usePlace, VIEWS, why } from "./nav.js";
 import { Icon } from "./parts.js";
 import { Policy } from "./policy.js";
 import { Rules } from "./rules.js";
 import { Trial, useTitle } from "./trial.js";
+import { Why } from "./why.js";
 
 const ASK_EVERY = 2000;
 
 function App() {
-  const [view] = usePlace();
+  const [view, argument] = usePlace();
   const [help, setHelp] = useState(false);
   useEffect(() => {
     refresh();
@@ -37,6 +38,7 @@ function App() {
       <a class="brand" href="#/now"><img src="/mark.svg" alt="" width="28" height="28" /><span>Moonlatch</span></a>
       <nav aria-label="Views">${VIEWS.map(([name, label, icon]) => html`<a href=${"#/" + name} aria-current=${view === name ? "page" : null}><${Icon} name=${icon} />${label}</a>`)}</nav>
       <div class="top-acts">
+        <${Ask} />
         <${Theme} />
         <button class="quiet square" onClick=${() => setHelp(true)} aria-label="Keyboard and help" title="Keyboard (?)"><${Icon} name="help" /></button>
       </div>
@@ -44,17 +46,18 @@ function App() {
     <${Reach} />
     <${Trial} brief=${view !== "now"} />
     <${Bar} />
-    <main id="main" tabindex="-1"><${View} view=${view} /></main>
+    <main id="main" tabindex="-1"><${View} view=${view} argument=${argument} /></main>
     <${Said} />
     <${TokenDialog} />
     ${help && html`<${Help} onClose=${() => setHelp(false)} />`}`;
 }
 
-function View({ view }) {
+function View({ view, argument }) {
   switch (view) {
     case "bans": return html`<${Bans} />`;
     case "rules": return html`<${Rules} />`;
     case "policy": return html`<${Policy} />`;
+    case "why": return html`<${Why} target=${argument} />`;
   }
   return html`<div class="columns"><${Live} /><${Bans} brief /></div>`;
 }
@@ -66,6 +69,17 @@ function Reach() {
     status ? "What you see is what it said last." : ""} Rules, bans and a trial's end are the kernel's and hold. Trying again…</span></p>`;
   if (trouble) return html`<p class="reach" role="alert"><${Icon} name="warn" /><span>${trouble}</span></p>`;
   return null;
+}
+
+// Ask leads to what is known of an address.
+function Ask() {
+  const [text, setText] = useState("");
+  const go = (e) => {
+    e.preventDefault();
+    if (text.trim()) location.hash = why(text.trim());
+  };
+  return html`<form onSubmit=${go} role="search"><label class="find"><${Icon} name="search" /><span class="hidden">Why is this address banned?</span>
+    <input type="search" id="why" placeholder="Why is … banned?" value=${text} autocomplete="off" spellcheck="false" onInput=${(e) => setText(e.target.value)} /></label></form>`;
 }
 
 function Theme() {

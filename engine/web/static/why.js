@@ -1,0 +1,57 @@
+// All that is known of one address: whether it is banned, why, and what else
+// decides about its packets.
+import { html, useEffect, useState } from "./lib/htm-preact.js";
+import { act } from "./acts.js";
+import { get } from "./api.js";
+import { isSet, moment, number, span } from "./format.js";
+import { Empty, Failure, Icon, Loading, Panel } from "./parts.js";
+
+export function Why({ target }) {
+  const [answer, setAnswer] = useState(null);
+  const [trouble, setTrouble] = useState("");
+  const ask = async () => {
+    try {
+      const found = await get("explain?target=" + encodeURIComponent(target));
+      setAnswer(found);
+      setTrouble("");
+    } catch (e) {
+      setTrouble(e.message);
+    }
+  };
+  useEffect(() => {
+    setAnswer(null);
+    setTrouble("");
+    if (target) ask();
+  }, [target]);
+  if (!target) return html`<${Empty} icon="search" title="Which address?">Type one at the top of the page.</${Empty}>`;
+  return html`<${Panel} id="why-title" title=${target} note=${answer && verdict(answer)} wide tools=${html`<button onClick=${ask}>Ask again</button>`}>
+    ${trouble ? html`<${Failure} what="The answer" why=${trouble} />` : !answer ? html`<${Loading} what="what is known" />` : html`<${Answer} answer=${answer} again=${ask} />`}
+  </${Panel}>`;
+}
+
+function verdict(a) {
+  if (a.protected?.length) return "protected: it is never banned";
+  if (a.bans?.length) return "banned";
+  return "not banned";
+}
+
+function Answer({ answer: a, again }) {
+  const unban = async (target) => (await act("unban", { target }, `${target} is not banned any more.`)) && again();
+  return html`<div class="why-answer">
+    ${a.protected?.map((p) => html`<section class="reason good"><${Icon} name="shield" /><div><h3>Protected</h3><p>${p.target} by ${p.by}. Whatever bans there are, its packets pass them.</p></div></section>`)}
+    ${a.bans?.map((b) => html`<section class="reason bad"><${Icon} name="ban" /><div>
+      <h3>Banned${b.target !== a.target && ` as part of ${b.target}`}, ${isSet(b.until) ? `for another ${span((Date.parse(b.until) - Date.now()) / 1000)}` : "for ever"}</h3>
+      <p>${b.why || "No reason was given."} By ${b.by}${b.place && html` at <code>${b.place}</code>`}${isSet(b.since) && `, since ${moment(b.since)}`}.</p>
+      ${b.evidence && html`<${Evidence} evidence=${b.evidence} />`}
+      <button onClick=${() => unban(b.target)} data-unban>Unban</button></div></section>`)}
+    ${!a.protected?.length && !a.bans?.length && html`<section class="reason"><${Icon} name="check" /><div><h3>No ban covers it</h3><p>${
+      a.generation ? `Its packets meet the rules of generation ${a.generation.generation}.` : "No policy is in force: its packets pass."}</p></div></section>`}
+    ${a.sets?.map((m) => html`<section class="reason"><${Icon} name="list" /><div><h3>In the set ${m.set}</h3><p><code>${m.element}</code>${m.left_seconds > 0 && `, for another ${span(m.left_seconds)}`}</p></div></section>`)}
+    ${a.rules?.map((r) => html`<section class="reason"><${Icon} name="code" /><div><h3>${r.chain} rule ${r.rule} <span class="note">names it by ${r.by}</span></h3><pre>${r.nft}</pre></div></section>`)}
+  </div>`;
+}
+
+function Evidence({ evidence: e }) {
+  const more = [e.ports?.length && `ports ${e.ports.join(", ")}`, e.addresses?.length && `addresses ${e.addresses.join(", ")}`].filter(Boolean).join("; ");
+  return html`<p class="note">Evidence: ${number(e.count)} ${e.of} from ${moment(e.first)} to ${moment(e.last)}${more && `: ${more}`}.</p>`;
+}
