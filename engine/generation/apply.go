@@ -42,6 +42,9 @@ func (m *Manager) Apply(ctx context.Context, req Request) (Generation, error) {
 	if err := errors.Join(ruleset.CheckTrial(req.Confirm), ruleset.CheckLease(req.Lease)); err != nil {
 		return g, err
 	}
+	if err := m.bringBack(ctx); err != nil {
+		return g, fmt.Errorf("%w; nothing was changed", err)
+	}
 	err := m.changing(ctx, func(c *change) (err error) {
 		g, err = c.apply(ctx, req)
 		return err

@@ -70,6 +70,22 @@ func (m *Manager) Heal(ctx context.Context, heard nft.Change) (*Drift, error) {
 	return found, err
 }
 
+// bringBack heals what somebody else has taken away just now, before a trial begins whose end would
+// otherwise leave nothing in force.
+func (m *Manager) bringBack(ctx context.Context) error {
+	now, err := readKernel(m.nft)
+	if err != nil {
+		return err
+	}
+	meant, known := m.store.intent()
+	c := &change{Manager: m, snapshot: now}
+	if !known || meant.Confirmed == 0 || now.confirmed != nil || c.onDrift(meant) != HealDrift {
+		return nil
+	}
+	_, err = m.Heal(ctx, nft.Change{})
+	return err
+}
+
 // plan is what is meant, from the store.
 func (c *change) plan(i intent) (plan, error) {
 	p := plan{aside: i.Aside}

@@ -95,6 +95,19 @@ func TestDriftOfAConfirmed(t *testing.T) {
 	s.expect("healed", true, false)
 }
 
+// TestApplyAfterAFlush applies a policy before anybody has healed what somebody flushed: when the
+// trial ends, what was confirmed filters.
+func TestApplyAfterAFlush(t *testing.T) {
+	t.Parallel()
+	s := newHost(t)
+	s.applyHealed(long, FallbackPrevious, 22)
+	s.mustConfirm()
+	s.somebody("flush ruleset")
+	s.applyHealed(time.Second, FallbackPrevious, 80)
+	time.Sleep(1300 * time.Millisecond)
+	s.expect("after the trial", true, false)
+}
+
 // TestDriftByAnotherClock has what is meant written down by a process whose clock is
 // another one: a trial that is put back never gets more time for it.
 func TestDriftByAnotherClock(t *testing.T) {
