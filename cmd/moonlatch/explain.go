@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,8 +30,31 @@ daemon runs that made the ban; the rest needs no daemon.`,
 			if err != nil {
 				return err
 			}
-			return a.print(e, func(w *writer) { w.explained(e, time.Now()) })
+			doc := struct {
+				control.Explanation
+				History []control.Entry `json:"history"` // the latest first: bans and unbans
+			}{e, []control.Entry{}}
+			past, err := s.History(c.Context(), control.HistoryRequest{Target: args[0], Kinds: []string{"ban", "unban"}, Limit: pastShown})
+			doc.History = append(doc.History, past...)
+			return errors.Join(err, a.print(doc, func(w *writer) {
+				w.explained(e, time.Now())
+				w.past(past)
+			}))
 		},
+	}
+}
+
+// pastShown is how many bans and unbans of the past are told.
+const pastShown = 10
+
+// past says what was before, the latest first.
+func (w *writer) past(all []control.Entry) {
+	for _, e := range all {
+		what := "banned"
+		if e.Kind == "unban" {
+			what = "unbanned"
+		}
+		w.linef("%s: %s %s by %s: %s", e.Time.Local().Format(time.DateTime), e.Target, what, cmp.Or(e.By, "the book"), cmp.Or(e.Why, "no reason given"))
 	}
 }
 
