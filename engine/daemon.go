@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"moonlatch/engine/blocklist"
 	"moonlatch/engine/control"
 	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
@@ -50,17 +51,19 @@ func (d *Daemon) AddOutput(o Output) { d.outputs = append(d.outputs, o) }
 // Daemon is a Firewall that also runs its policy.
 type Daemon struct {
 	*Firewall
-	log     *slog.Logger
-	socket  net.Listener
-	lock    *os.File
-	reader  *reader
-	caller  *caller
-	queue   *queue
-	since   time.Time
-	running atomic.Pointer[runtime]               // what the reader acts by; nil when nothing filters
-	broken  atomic.Pointer[generation.Generation] // in force, but its policy does not run
-	links   links
-	memory  *memory.Keeper
+	log    *slog.Logger
+	socket net.Listener
+	lock   *os.File
+	reader *reader
+	caller *caller
+	queue  *queue
+
+	feedKeeper *blocklist.Keeper
+	since      time.Time
+	running    atomic.Pointer[runtime]               // what the reader acts by; nil when nothing filters
+	broken     atomic.Pointer[generation.Generation] // in force, but its policy does not run
+	links      links
+	memory     *memory.Keeper
 
 	liveness *liveness
 	checking chan struct{} // holds a token while a check of the policy's runs
@@ -107,6 +110,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, links: &d.links, teller: d.teller, pulse: newPulse()}
 	d.caller = newCaller(d.queue, d.failed, d.observe)
 	d.history.cfg.Daemon, d.history.running = true, d.runningPolicy
+	d.feedKeeper = blocklist.NewKeeper(blocklist.Config{Store: d.Firewall.feeds, Log: cfg.Log, Protects: d.bans.Protects, Swap: d.swapFeed})
 	d.liveness, d.checking = newLiveness(d.teller), make(chan struct{}, 1)
 	d.counters.reloadOK.Store(true)
 	d.links.refresh()
@@ -170,6 +174,7 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	for _, o := range d.outputs {
 		more = append(more, o)
 	}
+	group.Go(func() error { return d.feedKeeper.Run(ctx) })
 	for _, t := range more {
 		group.Go(func() error {
 			if err := t.Run(ctx); err != nil {

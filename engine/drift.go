@@ -119,6 +119,7 @@ func (d *Daemon) healDrift(ctx context.Context, heard nft.Change) {
 	}
 	w.said = false
 	w.setAmiss("")
+	d.feedKeeper.Refill()
 	if found != nil { // otherwise another process has put it right meanwhile
 		w.count[driftHealed].Add(1)
 		d.tellDrift(feed.DriftHealed, found.What, heard)

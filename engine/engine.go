@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"moonlatch/engine/ban"
+	"moonlatch/engine/blocklist"
 	"moonlatch/engine/control"
 	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
@@ -62,6 +63,7 @@ type Firewall struct {
 	observe     Observer
 	evidence    evidences // of bans
 	level       *slog.LevelVar
+	feeds       *blocklist.Store
 	teller
 }
 
@@ -78,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log, newHistory(cfg, false)}}
+	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, feeds: blocklist.NewStore(filepath.Join(cfg.State, feedDir)), level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log, newHistory(cfg, false)}}
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}
@@ -178,6 +180,7 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 	if err != nil {
 		return applied, err
 	}
+	f.fillFeeds(p, rules.Protected)
 	ctx, cancel := context.WithTimeout(ctx, kernelTimeout)
 	defer cancel()
 	g, err := f.generations.Apply(ctx, generation.Request{

@@ -111,6 +111,7 @@ func (d *Daemon) endTrial(ctx context.Context, number uint64, confirmed bool) er
 	if confirmed {
 		d.caller.end(d.previous)
 		d.previous = nil
+		d.keepFeeds(d.running.Load())
 	}
 	return nil
 }
@@ -198,6 +199,7 @@ func (d *Daemon) activate(rt *runtime) {
 	if old != d.previous {
 		d.caller.end(old)
 	}
+	d.keepFeeds(rt, d.previous)
 }
 
 // Apply implements control.Service. The policy itself is on trial too: its

@@ -264,6 +264,18 @@ local options = {}
 ---@field [integer] any
 local options = {}
 
+---the table of a feed
+---@class moonlatch.feed.options
+---@field url? any where the list is fetched from. Takes: https address
+---@field file? any instead of url: a file that another program puts on this host. Takes: path of a file
+---@field every? string how often it is fetched, at most every minute; default 1h. Takes: time
+---@field format? "plain"|"cidr"|"json" how it is written: an address, prefix or range a line; prefixes only; an array, or a JSON value a line. Default "plain". Takes: "plain", "cidr" or "json"
+---@field max? number the most entries; a longer list is refused. Default 131072. Takes: number
+---@field sanity? any by how much the list may shrink at once; a list that shrinks more is refused, and so is an empty one. "100%" takes any. Default "50%". Takes: { shrink = "50%" }
+---@field http? boolean lets the list come without encryption, where anybody on the way can change it. Takes: true
+---@field [integer] any
+local options = {}
+
 ---the table of fw.geo
 ---@class moonlatch.geo.options
 ---@field country? any what tells countries: GeoLite2-Country, GeoLite2-City, DBIP-Country-Lite. Takes: path of a .mmdb file
@@ -450,6 +462,15 @@ function fw.after(time, run) end
 ---Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`
 ---@param addresses string|moonlatch.set|table
 function fw.protect(addresses) end
+
+---declares a set that the daemon fills, and keeps up to date, with a list that others publish
+---
+---Takes: name, then a table of options
+---
+---Example: `fw.feed "drop" { url = "https://lists.example.org/drop.txt" }`
+---@param name string
+---@return fun(options: moonlatch.feed.options): moonlatch.set
+function fw.feed(name) end
 
 ---names the databases that tell countries and networks, for ev.country, ev.asn and sets
 ---

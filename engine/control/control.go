@@ -32,6 +32,7 @@ type Service interface {
 	Tapper
 	History(ctx context.Context, req HistoryRequest) ([]Entry, error)
 	Top(ctx context.Context, req TopRequest) ([]Total, error)
+	FeedLists
 }
 
 // Generation is one applied ruleset.

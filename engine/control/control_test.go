@@ -364,3 +364,7 @@ func post(t *testing.T, socket, call, body string) (int, string) {
 	}
 	return resp.StatusCode, string(b)
 }
+
+func (m *memory) Feeds(context.Context) (FeedList, error) { return FeedList{}, m.err }
+
+func (m *memory) RefreshFeeds(context.Context) (FeedList, error) { return FeedList{}, m.err }

@@ -115,6 +115,7 @@ func routes(s Service) http.Handler {
 	ask(mux, "POST /v1/history", s.History)
 	ask(mux, "POST /v1/top", s.Top)
 	serveTap(mux, s)
+	serveFeeds(mux, s)
 	return mux
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"path"
+	"strings"
 
 	"go4.org/netipx"
 
@@ -24,7 +25,19 @@ func (c *change) fill(n uint64, fills []ruleset.Fill) error {
 }
 
 // setFile is the file of a large set's content in a generation's folder.
-func setFile(f ruleset.Fill) string { return path.Join("sets", string(f.Family), f.Set) }
+func setFile(f ruleset.Fill) string {
+	folder := setFolder
+	if f.Feed {
+		folder = feedFolder
+	}
+	return path.Join(folder, string(f.Family), f.Set)
+}
+
+// The folders of sets' contents.
+const (
+	setFolder  = "sets"
+	feedFolder = "feeds"
+)
 
 // writeFill writes a set's content, one prefix a line.
 func writeFill(w io.Writer, f ruleset.Fill) error {
@@ -47,5 +60,5 @@ func readFill(name string, content []byte) (ruleset.Fill, error) {
 		}
 		b.Add(netipx.RangeOfPrefix(p))
 	}
-	return ruleset.Fill{Family: ruleset.Family(path.Base(path.Dir(name))), Set: path.Base(name), Addrs: b.Addresses()}, nil
+	return ruleset.Fill{Family: ruleset.Family(path.Base(path.Dir(name))), Set: path.Base(name), Addrs: b.Addresses(), Feed: strings.HasPrefix(name, feedFolder+"/")}, nil
 }

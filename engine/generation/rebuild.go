@@ -3,6 +3,7 @@ package generation
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"moonlatch/engine/nft"
@@ -30,7 +31,12 @@ func (p plan) yield() time.Duration {
 
 // staged reports whether large sets have to be filled.
 func (p plan) staged() bool {
-	return p.confirmed != nil && len(p.confirmed.fills) > 0 || p.trial != nil && len(p.trial.fills) > 0
+	return p.confirmed != nil && p.confirmed.staged() || p.trial != nil && p.trial.staged()
+}
+
+// staged reports whether a generation must not filter before its sets are filled: feeds may be empty for a moment.
+func (r *record) staged() bool {
+	return slices.ContainsFunc(r.fills, func(f ruleset.Fill) bool { return !f.Feed })
 }
 
 // rebuild puts the plan in the place of every generation in the kernel, in one
@@ -54,10 +60,10 @@ func (c *change) rebuild(ctx context.Context, p plan) error {
 	if err := c.nft.Run(ctx, []byte(s.String()), c.lock); err != nil {
 		return err
 	}
-	if !staged {
+	err := c.fillPlan(p)
+	if !staged { // feeds are what there is to fill, and the daemon will do so if this could not
 		return nil
 	}
-	err := c.fillPlan(p)
 	if err == nil {
 		err = c.arrange(p)
 	}

@@ -150,7 +150,7 @@ func content(a ruleset.Addr) (*netipx.IPSet, bool) {
 		b.AddSet(a.Addrs)
 	}
 	for _, s := range a.Sets {
-		if s.Dynamic || s.Addrs.Len() > maxCompared {
+		if s.Changes() || s.Addrs.Len() > maxCompared {
 			return nil, false
 		}
 		s.Addrs.AddTo(&b)

@@ -7,6 +7,8 @@ import (
 	"hash"
 
 	"golang.org/x/sys/unix"
+
+	"moonlatch/engine/ruleset"
 )
 
 // A Part is one thing that stands in a table, for telling whether somebody changed it since.
@@ -95,6 +97,9 @@ func (r *record) part() Part {
 	return p
 }
 
+// udataSetComment is where a set has its comment (libnftnl/udata.h: NFTNL_UDATA_SET_COMMENT).
+const udataSetComment = 7
+
 // countedSet is a set and how many elements it holds, -1 where the kernel does not tell.
 type countedSet struct {
 	record
@@ -102,7 +107,9 @@ type countedSet struct {
 }
 
 func (s *countedSet) part(c *conn) (Part, error) {
-	p := Part{Object: "set", Name: s.name, Static: s.flags&(unix.NFT_SET_EVAL|unix.NFT_SET_TIMEOUT) == 0}
+	comment, _ := userdata(attr(s.attrs, unix.NFTA_SET_USERDATA), udataSetComment)
+	changes := s.flags&(unix.NFT_SET_EVAL|unix.NFT_SET_TIMEOUT) != 0 || text(comment) == ruleset.FeedComment
+	p := Part{Object: "set", Name: s.name, Static: !changes}
 	h := sha256.New()
 	h.Write(s.lasting())
 	if p.Static {

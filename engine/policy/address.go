@@ -48,7 +48,7 @@ func addressSet(v value) (*netipx.IPSet, error) {
 		b.AddSet(plain)
 	}
 	for _, s := range sets {
-		if s.Dynamic {
+		if s.Changes() {
 			return nil, errDynamic(s)
 		}
 		s.Addrs.AddTo(&b)
@@ -58,6 +58,9 @@ func addressSet(v value) (*netipx.IPSet, error) {
 
 // errDynamic says that a set's content is needed where it cannot be known.
 func errDynamic(s *ruleset.Set) error {
+	if s.Feed {
+		return fmt.Errorf("the feed %q changes by itself, so only the kernel knows what it holds: ask for it in a rule", s.Name)
+	}
 	return fmt.Errorf("set %q is filled by packets, so only the kernel knows what it holds: ask for it in a rule", s.Name)
 }
 

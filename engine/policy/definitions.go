@@ -39,7 +39,7 @@ const definitionsHead = `---@meta moonlatch
 func tables() map[string]string {
 	return map[string]string{
 		"chain": "a chain", "rule": "a rule", "ct": "a connection", "time": "a time", "synproxy": "fw.synproxy", "set": "a set", "helper": "a helper",
-		"flowtable": "a flowtable", "stream": "a stream", "detect": "a detector", "on": "a handler's filter", "watchdog": "the watchdog", "geo": "fw.geo",
+		"flowtable": "a flowtable", "stream": "a stream", "detect": "a detector", "on": "a handler's filter", "watchdog": "the watchdog", "geo": "fw.geo", "feed": "a feed",
 	}
 }
 
@@ -201,7 +201,7 @@ func signatures() map[string]string {
 	const metric = "name string, help string, labels? string[]"
 	const answer = " -> boolean, string|nil"
 	return map[string]string{
-		"fw.chain": declared + "chain", "fw.set": declared + "set", "fw.map": declared + "map", "fw.counter": declared + "item",
+		"fw.chain": declared + "chain", "fw.set": declared + "set", "fw.feed": "name string -> fun(options: moonlatch.feed.options): moonlatch.set", "fw.map": declared + "map", "fw.counter": declared + "item",
 		"fw.quota": declared + "quota", "fw.helper": declared + "helper", "fw.flowtable": declared + "flowtable", "fw.stream": declared + "stream",
 		"fw.detect": declared + "declared",
 		"fw.nft":    "text string",

@@ -60,7 +60,7 @@ func (l *loader) filter(h *Handler, t table) {
 	for _, f := range r.fields {
 		if a, ok := f.(ruleset.Addr); ok {
 			for _, s := range a.Sets {
-				if s.Dynamic {
+				if s.Changes() {
 					l.report(t.pos, "%s: %v", what, errDynamic(s))
 				}
 			}

@@ -8,6 +8,7 @@ import (
 
 	lua "github.com/yuin/gopher-lua"
 
+	"moonlatch/engine/blocklist"
 	"moonlatch/engine/policy/sandbox"
 	"moonlatch/engine/ruleset"
 )
@@ -26,6 +27,7 @@ type Policy struct {
 	metrics   []*metric
 	watchdog  Watchdog
 	geo       places
+	feeds     []blocklist.Spec
 	warnings  []*ruleset.Error
 
 	turn     sync.Mutex // held by who runs Lua

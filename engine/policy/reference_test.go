@@ -25,6 +25,7 @@ var about = map[string]string{
 	"time":             "Fields of a rule's `time = { … }`.",
 	"synproxy":         "Options of `fw.synproxy { … }`.",
 	"set":              "Options of `fw.set \"name\" { … }`, beside the elements themselves.",
+	"feed":             "Options of `fw.feed \"name\" { … }`: a list that others publish. It needs a `url` or a `file`.",
 	"geo":              "Databases of `fw.geo { … }`, in MaxMind's format. They are read with the policy; `moonlatch apply` again reads newer ones.",
 	"helper":           "Options of `fw.helper \"name\" { … }`.",
 	"flowtable":        "Options of `fw.flowtable \"name\" { … }`.",

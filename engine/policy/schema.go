@@ -41,6 +41,7 @@ func Reference() []Section {
 		section("time", timeFields()),
 		section("synproxy", synproxyFields()),
 		section("set", setOptions()),
+		section("feed", feedOptions()),
 		section("geo", geoOptions()),
 		section("helper", helperOptions()),
 		section("flowtable", flowtableOptions()),

@@ -26,6 +26,7 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "every", Takes: "time, function()", Doc: "calls the function again and again", Example: `fw.every("10m", function() fw.log.info("bans: " .. fw.bans()) end)`}, declare: (*loader).every},
 		{Entry: Entry{Name: "after", Takes: "time, function()", Doc: "calls the function once, that long after the policy has taken effect", Example: `fw.after("1m", function() fw.log.info("a minute old") end)`}, declare: (*loader).after},
 		{Entry: Entry{Name: "protect", Takes: "a list of addresses, prefixes, ranges and sets", Doc: "exempts them from every ban and every trap", Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`}, declare: (*loader).protect},
+		{Entry: Entry{Name: "feed", Takes: "name, then a table of options", Doc: "declares a set that the daemon fills, and keeps up to date, with a list that others publish", Example: feedForm}, declare: (*loader).newFeed},
 		{Entry: Entry{Name: "geo", Takes: "a table of options", Doc: "names the databases that tell countries and networks, for ev.country, ev.asn and sets", Example: `fw.geo { country = "/var/lib/GeoIP/GeoLite2-Country.mmdb" }`}, declare: (*loader).useGeo},
 		{Entry: Entry{Name: "watchdog", Takes: "a table of options", Doc: "sets how long a new ruleset stays on trial, what follows when nobody confirms it, and what keeps it in force from then on", Example: `fw.watchdog { confirm = "60s", fallback = "previous" }`}, declare: (*loader).watch},
 

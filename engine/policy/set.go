@@ -24,8 +24,17 @@ type setObject struct {
 	filled bool
 }
 
-func (s *setObject) String() string { return fmt.Sprintf("set %q", s.set.Name) }
+func (s *setObject) String() string {
+	if s.set.Feed {
+		return fmt.Sprintf("feed %q", s.set.Name)
+	}
+	return fmt.Sprintf("set %q", s.set.Name)
+}
+
 func (s *setObject) usage() string {
+	if s.set.Feed {
+		return "write " + feedForm
+	}
 	return fmt.Sprintf(`write fw.set %q { "192.0.2.0/24" }`, s.set.Name)
 }
 func (s *setObject) ready() bool        { return s.filled }
@@ -73,6 +82,11 @@ func (s *setObject) call(p *Policy, L *lua.LState) int {
 	}
 	t := l.table(L, 2, s.usage()[len("write "):])
 	s.filled = true
+	if s.set.Feed {
+		l.configureFeed(s, t)
+		L.SetTop(1)
+		return 1
+	}
 	c := setContent{items: value{LValue: t.LTable, pos: t.pos, lit: t.lit}}
 	before := l.count
 	fill(l, s.String(), t, setOptions(), &c)
@@ -149,6 +163,9 @@ func (l *loader) fillSet(o *setObject, t table, c setContent) error {
 		add(slices.Values(plain.Ranges()))
 	}
 	for _, o := range sets {
+		if o.Changes() {
+			return errDynamic(o)
+		}
 		add(o.Addrs.Ranges())
 	}
 	l.eachLine(c, func(text string) error {

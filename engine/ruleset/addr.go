@@ -15,12 +15,22 @@ type Set struct {
 	Ports []PortRange // of a port set
 	Pos   Pos
 
+	// Feed marks a set of addresses that is filled with a list that others publish. Addrs, the list at hand, does not
+	// count for the digest.
+	Feed bool
+
 	// Of a set of addresses that packets fill:
 	Dynamic bool
 	Timeout time.Duration // how long an address stays that Add gives no time; 0 means for good
 	Size    int           // the most addresses of each family; 0 means nft's default
 	Keep    bool          // takes over what the set of that name holds in the generation before
 }
+
+// Changes reports whether what the set holds in the kernel is not, or not for long, what it holds here.
+func (s *Set) Changes() bool { return s.Dynamic || s.Feed }
+
+// FeedComment is the kernel set's comment by which a feed is told.
+const FeedComment = "feed"
 
 func (s *Set) size() int {
 	if s.Size > 0 {

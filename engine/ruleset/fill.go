@@ -10,6 +10,7 @@ type Fill struct {
 	Family Family
 	Set    string     // the kernel's name of it
 	Addrs  *Addresses // of one address family
+	Feed   bool       // it is a feed's, which may be empty for a moment
 }
 
 // MaxKept bounds the size of a set with Keep: the kernel lists a set in time that grows with the
@@ -46,8 +47,8 @@ func (r *Ruleset) Fills() []Fill {
 				continue
 			}
 			for _, family := range [...]family{ipv4, ipv6} {
-				if half := s.Addrs.half(family); half.Len() >= fillSize {
-					out = append(out, Fill{f, s.Name + family.digit(), half})
+				if half := s.Addrs.half(family); half.Len() >= fillSize || s.Feed && half.Len() > 0 {
+					out = append(out, Fill{f, s.Name + family.digit(), half, s.Feed})
 				}
 			}
 		}

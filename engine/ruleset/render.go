@@ -41,6 +41,9 @@ func (r *Ruleset) DigestOf(rendered *Script) string {
 	}
 	io.WriteString(h, text[from:])
 	for _, f := range r.Fills() {
+		if f.Feed {
+			continue
+		}
 		h.Write([]byte(f.Set))
 		f.Addrs.digest(h)
 	}
@@ -247,6 +250,10 @@ func (w *writer) namedSet(s *Set) {
 		f := family(i + 1)
 		if s.Dynamic {
 			w.at(s.Pos, "\tset %s%s { type %s; size %d; flags dynamic,timeout;%s }", s.Name, f.digit(), typ, s.size(), s.timeout())
+			continue
+		}
+		if s.Feed {
+			w.at(s.Pos, "\tset %s%s { type %s; flags interval; comment \"%s\"; }", s.Name, f.digit(), typ, FeedComment)
 			continue
 		}
 		addrs := s.Addrs.half(f)

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"moonlatch/engine/blocklist"
+	"moonlatch/engine/control"
+	"moonlatch/engine/generation"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/policy"
+	"moonlatch/engine/ruleset"
+)
+
+// feedDir is where the copies of feeds are, in the state directory.
+const feedDir = "feeds"
+
+// fillFeeds fills the sets of a policy's feeds with the copies at hand: without the network, at once. One that
+// covers what is protected is left empty.
+func (f *Firewall) fillFeeds(p *policy.Policy, protected []netip.Prefix) {
+	p.FillFeeds(func(s blocklist.Spec) *ruleset.Addresses {
+		l, err := f.feeds.Load(s)
+		if err == nil {
+			err = sparesAll(l, func(q netip.Prefix) bool {
+				return f.bans.Protects(q) || slices.ContainsFunc(protected, q.Overlaps)
+			})
+		}
+		if err != nil {
+			f.log.Error("a feed is empty until it is fetched", "feed", s.Name, "error", err)
+			return &ruleset.Addresses{}
+		}
+		return l.Addrs
+	})
+}
+
+// sparesAll fails where a list covers what is protected.
+func sparesAll(l blocklist.List, protects func(netip.Prefix) bool) error {
+	for p := range l.Addrs.Prefixes() {
+		if protects(p) {
+			return fmt.Errorf("%s is, or holds, a protected address", p)
+		}
+	}
+	return nil
+}
+
+// swapFeed puts a list in the place of what the kernel holds of it, in every generation that has it, in one transaction.
+func (f *Firewall) swapFeed(_ context.Context, name string, l blocklist.List) error {
+	err := f.trySwapFeed(name, l)
+	if errors.Is(err, nft.ErrNotExist) { // a generation went meanwhile
+		err = f.trySwapFeed(name, l)
+	}
+	if err != nil {
+		return fmt.Errorf("fill the set of the feed %s: %w", name, err)
+	}
+	return nil
+}
+
+func (f *Firewall) trySwapFeed(name string, l blocklist.List) error {
+	s, err := f.generations.State()
+	if err != nil {
+		return err
+	}
+	var v4, v6 []nft.Element
+	for p := range l.Addrs.Prefixes() {
+		if p.Addr().Is4() {
+			v4 = append(v4, nft.Element{Prefix: p})
+		} else {
+			v6 = append(v6, nft.Element{Prefix: p})
+		}
+	}
+	tx := f.nft.Begin()
+	for _, g := range []*generation.Generation{s.Confirmed, s.Trial} {
+		if g == nil {
+			continue
+		}
+		for _, family := range []nft.Family{nft.Inet, nft.Bridge, nft.ARP, nft.Netdev} {
+			t := nft.Table{Family: family, Name: ruleset.Table(g.Number)}
+			for set, elements := range map[string][]nft.Element{name + "4": v4, name + "6": v6} {
+				_, err := f.nft.SetInfo(t, set)
+				if errors.Is(err, nft.ErrNotExist) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				tx.FlushSet(t, set)
+				tx.AddElements(t, set, elements)
+			}
+		}
+	}
+	return tx.Commit()
+}
+
+// keepFeeds makes the feeds of the policies that are, or may soon be, in force those that are fetched.
+func (d *Daemon) keepFeeds(all ...*runtime) {
+	var specs []blocklist.Spec
+	for _, rt := range all {
+		if rt == nil {
+			continue
+		}
+		for _, s := range rt.policy.Feeds() {
+			if !slices.ContainsFunc(specs, func(other blocklist.Spec) bool { return other.Name == s.Name }) {
+				specs = append(specs, s)
+			}
+		}
+	}
+	d.feedKeeper.Keep(specs)
+}
+
+// Feeds implements control.Service.
+func (f *Firewall) Feeds(context.Context) (control.FeedList, error) {
+	states, err := f.feeds.States()
+	return tellFeeds(states), explain(err)
+}
+
+// Feeds implements control.Service: those of the running policy.
+func (d *Daemon) Feeds(context.Context) (control.FeedList, error) {
+	return tellFeeds(d.feedKeeper.States()), nil
+}
+
+func tellFeeds(states []blocklist.State) control.FeedList {
+	out := control.FeedList{APIVersion: control.Version, Feeds: []control.Feed{}}
+	for _, s := range states {
+		out.Feeds = append(out.Feeds, control.Feed{
+			Name: s.Name, Source: s.Source, Entries: s.Entries, Fetched: s.Fetched, Checked: s.Checked, Next: s.Next,
+			Error: s.Error, Failures: s.Failures, Refused: s.Refused,
+		})
+	}
+	return out
+}
+
+// RefreshFeeds implements control.Service.
+func (*Firewall) RefreshFeeds(context.Context) (control.FeedList, error) {
+	return control.FeedList{}, &control.Error{Code: control.Unreachable, Message: "feeds are fetched by the daemon, and none is running: start moonlatch run"}
+}
+
+// refreshTime bounds how long a caller waits for feeds.
+const refreshTime = 5 * time.Minute
+
+// RefreshFeeds implements control.Service.
+func (d *Daemon) RefreshFeeds(ctx context.Context) (control.FeedList, error) {
+	waiting, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	if err := d.feedKeeper.Refresh(waiting); err != nil {
+		return control.FeedList{}, explain(fmt.Errorf("fetch the feeds: %w", err))
+	}
+	return d.Feeds(ctx)
+}
