@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"engine/session":                {"engine/boottime", "engine/connection"},
 	"engine/control":                {"engine/feed"},
 	"engine/journal":                {"engine/feed"},
+	"engine/notify":                 {"engine/feed", "engine/ruleset"},
 	"engine/export":                 {"engine/feed", "engine/packet"},
 	"engine/web":                    {"engine/control", "engine/feed"},
 	"engine/netns":                  {},
@@ -65,7 +66,7 @@ var mayImport = map[string][]string{
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {
 		"engine", "engine/ban", "engine/banlist", "engine/boottime", "engine/capture", "engine/control", "engine/demo", "engine/export", "engine/feed", "engine/foreign", "engine/guard", "engine/journal",
-		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/replay",
+		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/notify", "engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/replay",
 		"engine/policy/sandbox",
 		"engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
 	},

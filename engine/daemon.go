@@ -42,7 +42,7 @@ type Task interface {
 // Output is a Task that takes what happens elsewhere.
 type Output interface {
 	Task
-	Stats() feed.OutputStats
+	Stats() []feed.OutputStats
 }
 
 // AddOutput adds an output that Run runs. To be called before Run.

@@ -116,7 +116,7 @@ func (d *Daemon) Snapshot() Snapshot {
 	}
 	s.Liveness = d.liveness.snapshot()
 	for _, o := range d.outputs {
-		s.Outputs = append(s.Outputs, o.Stats())
+		s.Outputs = append(s.Outputs, o.Stats()...)
 	}
 	s.ReloadOK = d.counters.reloadOK.Load()
 	if at := d.counters.reloadedAt.Load(); at != 0 {

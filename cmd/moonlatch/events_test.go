@@ -3,6 +3,9 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +54,16 @@ func TestEvents(t *testing.T) {
 		t.Errorf("a server that is none: exit code %d, %s", code, errs)
 	}
 	file := filepath.Join(w.dir, "events.json")
-	w.start("--log-format", "json", "--events-file", file)
+	posted := w.webhook()
+	targets := w.policy("notify.toml", "[targets.ops]\nformat = \"slack\"\nurl = \"http://127.0.0.1:8088/in\"\n")
+	w.start("--log-format", "json", "--events-file", file, "--notify", targets)
+	w.ok("notify", "test", "ops", "--notify", targets)
+	if text := <-posted; !strings.Contains(text, "a test") {
+		t.Errorf("the test sends %s", text)
+	}
+	if _, errs, code := w.run("notify", "test", "osp", "--notify", targets); code != exitFailure || !strings.Contains(errs, `did you mean "ops"?`) {
+		t.Errorf("an unknown target: exit code %d, %s", code, errs)
+	}
 	path := w.policy("web.lua", listening)
 	w.ok("apply", "--confirm", "60s", path)
 	w.ok("confirm")
@@ -89,7 +101,35 @@ func TestEvents(t *testing.T) {
 		text, _ := os.ReadFile(file)
 		return strings.Contains(string(text), `"rule":"knock"`) && strings.Contains(string(text), `"kind":"trial_end"`)
 	})
+	select {
+	case text := <-posted:
+		if !strings.Contains(text, "generation=3") {
+			t.Errorf("the webhook is told %s", text)
+		}
+	case <-time.After(generous):
+		t.Error("the webhook is not told of the trial's end")
+	}
 	w.levels()
+}
+
+// webhook serves one on the server's loopback and returns what it is sent.
+func (w *world) webhook() <-chan string {
+	w.t.Helper()
+	posted := make(chan string, 16)
+	must(w.t, w.server.Do(func() error {
+		l, err := net.Listen("tcp", "127.0.0.1:8088")
+		if err != nil {
+			return err
+		}
+		s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			posted <- string(body)
+		})}
+		w.t.Cleanup(func() { s.Close() })
+		go s.Serve(l)
+		return nil
+	}))
+	return posted
 }
 
 // levels changes the level of the daemon's log by command and by signal.

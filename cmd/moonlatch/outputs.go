@@ -7,13 +7,15 @@ import (
 
 	"moonlatch/engine"
 	"moonlatch/engine/export"
+	"moonlatch/engine/notify"
 )
 
 // outputFlags say where else the daemon tells what happens.
-type outputFlags struct{ file, syslog string }
+type outputFlags struct{ file, syslog, notify string }
 
 func (f *outputFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.file, "events-file", "", "append what happens to `file`, packets too, as JSON lines; it may be rotated at any time")
+	c.Flags().StringVar(&f.notify, "notify", "", "tell people what happens, as this `file` says: see docs/observing.md")
 	c.Flags().StringVar(&f.syslog, "syslog", "", "send what happens to a syslog `server`: udp://HOST:514, tcp://HOST:514, or unix for this machine's own")
 }
 
@@ -25,6 +27,13 @@ func (f *outputFlags) outputs(d *engine.Daemon, log *slog.Logger) error {
 			return err
 		}
 		d.AddOutput(o)
+	}
+	if f.notify != "" {
+		c, err := notify.Read(f.notify)
+		if err != nil {
+			return err
+		}
+		d.AddOutput(notify.New(c, d.Feed(), log))
 	}
 	if f.syslog != "" {
 		o, err := export.Syslog(d.Feed(), f.syslog, log)

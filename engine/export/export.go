@@ -38,8 +38,8 @@ type Output struct {
 func (o *Output) String() string { return o.name }
 
 // Stats are the running totals.
-func (o *Output) Stats() feed.OutputStats {
-	return feed.OutputStats{Name: o.name, Sent: o.sent.Load(), Failed: o.failed.Load(), Dropped: o.missed.Load()}
+func (o *Output) Stats() []feed.OutputStats {
+	return []feed.OutputStats{{Name: o.name, Sent: o.sent.Load(), Failed: o.failed.Load(), Dropped: o.missed.Load()}}
 }
 
 // Run writes what happens until ctx ends. A sink that fails is no error of the daemon's.

@@ -116,8 +116,8 @@ func TestFileIsRotated(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		return len(targets(t, path)) > 0
 	})
-	if total := len(targets(t, path)) + len(targets(t, path+".1")); uint64(total) != o.Stats().Sent || total > n+1 {
-		t.Errorf("%d lines of %d bans, sent %d", total, n+1, o.Stats().Sent)
+	if total := len(targets(t, path)) + len(targets(t, path+".1")); uint64(total) != o.Stats()[0].Sent || total > n+1 {
+		t.Errorf("%d lines of %d bans, sent %d", total, n+1, o.Stats()[0].Sent)
 	}
 	if _, err := File(hub, t.TempDir(), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a folder is taken for a file")
@@ -133,9 +133,9 @@ func TestFullDisk(t *testing.T) {
 	for range 3 {
 		hub.Publish(ban("192.0.2.1/32"))
 	}
-	until(t, "three failures", func() bool { return o.Stats().Failed == 3 })
+	until(t, "three failures", func() bool { return o.Stats()[0].Failed == 3 })
 	stop()
-	if strings.Count(log.String(), "output fails") != 1 || o.Stats().Sent != 0 {
+	if strings.Count(log.String(), "output fails") != 1 || o.Stats()[0].Sent != 0 {
 		t.Errorf("%+v\n%s", o.Stats(), &log)
 	}
 }
@@ -172,7 +172,7 @@ func TestSyslogTCP(t *testing.T) {
 	o, err := Syslog(hub, "tcp://"+address, slog.New(slog.DiscardHandler))
 	run(t, o, err)
 	hub.Publish(ban("192.0.2.1/32"))
-	until(t, "a failure", func() bool { return o.Stats().Failed > 0 })
+	until(t, "a failure", func() bool { return o.Stats()[0].Failed > 0 })
 	if server, err = net.Listen("tcp", address); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestHangingServer(t *testing.T) {
 	if took := time.Since(start); took > patience/2 {
 		t.Errorf("publishing took %s", took)
 	}
-	until(t, "drops are counted", func() bool { return o.Stats().Dropped > 0 })
+	until(t, "drops are counted", func() bool { return o.Stats()[0].Dropped > 0 })
 }
 
 func FuzzServer(f *testing.F) {

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
+	"moonlatch/engine/notify"
+)
+
+// defaultNotify is where the targets of notifications are written.
+const defaultNotify = "/etc/moonlatch/notify.toml"
+
+func (a *app) notifyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "notify",
+		Short: "Try who is told what happens",
+		RunE:  help,
+	}
+	path := c.PersistentFlags().String("notify", defaultNotify, "`file` of the targets")
+	c.AddCommand(&cobra.Command{
+		Use:   "test NAME",
+		Short: "Send one notification to a target, now",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			targets, err := notify.Read(*path)
+			if err != nil {
+				return err
+			}
+			if err := notify.New(targets, feed.NewHub(), a.quietLog()).Test(c.Context(), args[0]); err != nil {
+				return err
+			}
+			doc := struct {
+				APIVersion string `json:"apiVersion"`
+				Sent       string `json:"sent"`
+			}{control.Version, args[0]}
+			return a.print(doc, func(w *writer) { w.linef("sent to %s", args[0]) })
+		},
+	})
+	return c
+}
