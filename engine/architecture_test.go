@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"metrics":     {"engine", "engine/ban", "engine/detect"},
 	"cmd/moonlatch-bench": {
 		"engine/ban", "engine/control", "engine/detect", "engine/generation", "engine/netns", "engine/nft",
-		"engine/packet", "engine/policy", "engine/ruleset", "nflog", "scripts",
+		"engine/packet", "engine/policy", "engine/ruleset", "engine/store", "nflog", "scripts",
 	},
 	"cmd/moonlatch-faults": {"engine/control", "engine/netns"},
 	"cmd/moonlatch": {

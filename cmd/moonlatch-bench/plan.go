@@ -31,6 +31,7 @@ func plan() []measurement {
 		{"expiry", 60 * s, expiryRows(), measureExpiry},
 		{"scrape", 50 * s, scrapeRows(), measureScrape},
 		{"bans", 45 * s, v4.bansRows(), v4.measureBans},
+		{"boot", 90 * s, bootRows(), measureBoot},
 		{"set", 35 * s, v4.setRows(), v4.measureSet},
 		{"set6", 25 * s, v6.setRows(), v6.measureSet},
 		{"bans6", 45 * s, v6.bansRows(), v6.measureBans},
