@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/feed"
@@ -122,6 +123,23 @@ func (f *Firewall) Top(ctx context.Context, req control.TopRequest) ([]control.T
 	out := make([]control.Total, len(all))
 	for i, t := range all {
 		out[i] = control.Total{Name: t.Name, Events: t.Events, Bans: t.Bans, Last: t.Last, Ports: t.Detail}
+	}
+	return out, nil
+}
+
+// Timeline implements control.Service.
+func (f *Firewall) Timeline(ctx context.Context, req control.TimelineRequest) ([]control.Point, error) {
+	s, err := f.records()
+	if s == nil || err != nil {
+		return nil, err
+	}
+	all, err := s.Timeline(ctx, req.Since, time.Now(), req.Stretch)
+	if err != nil {
+		return nil, &control.Error{Code: control.BadRequest, Message: err.Error()}
+	}
+	out := make([]control.Point, len(all))
+	for i, p := range all {
+		out[i] = control.Point{Start: p.Start, Events: p.Events, Dropped: p.Dropped, Bans: p.Bans}
 	}
 	return out, nil
 }

@@ -117,7 +117,7 @@ func rollBackInBrowser(w *world, b *tab, _ string) {
 // lookAround sees every view at both widths, in both colours.
 func lookAround(w *world, b *tab, _ string) {
 	for _, view := range []struct{ name, has string }{
-		{"now", ".event"}, {"bans", ".ban"}, {"rules", ".rule"}, {"policy", ".callback"},
+		{"now", ".event"}, {"bans", ".ban"}, {"traffic", "[data-top=sources] li"}, {"rules", ".rule"}, {"policy", ".callback"},
 	} {
 		b.js(`location.hash = "#/` + view.name + `"`)
 		b.until("document.querySelector('main " + view.has + "')")
@@ -130,6 +130,13 @@ func lookAround(w *world, b *tab, _ string) {
 	b.until(`[...document.querySelectorAll(".callback")].some((c) => c.innerText.includes("portscan"))`)
 	if b.is("window.violated") {
 		b.t.Error("the page did what its content policy forbids")
+	}
+	b.js(`location.hash = "#/traffic"`)
+	for _, span := range []string{"24h", "7d", "1h"} {
+		b.click("[data-span='" + span + "']")
+		b.shows("[data-top=sources]", attacker4)
+		b.shows("[data-top=policies]", "portscan")
+		b.until("document.querySelector('.chart canvas')")
 	}
 	b.js(`location.hash = "#/rules"`)
 	b.click("#never")

@@ -33,6 +33,7 @@ type Service interface {
 	History(ctx context.Context, req HistoryRequest) ([]Entry, error)
 	Top(ctx context.Context, req TopRequest) ([]Total, error)
 	FeedLists
+	Timeline(ctx context.Context, req TimelineRequest) ([]Point, error)
 }
 
 // Generation is one applied ruleset.

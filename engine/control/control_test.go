@@ -89,6 +89,9 @@ func (m *memory) History(_ context.Context, req HistoryRequest) ([]Entry, error)
 func (m *memory) Top(_ context.Context, req TopRequest) ([]Total, error) {
 	return []Total{{Name: req.Of}}, m.err
 }
+func (m *memory) Timeline(_ context.Context, req TimelineRequest) ([]Point, error) {
+	return []Point{{Start: req.Since, Events: 3}}, m.err
+}
 func (m *memory) Audited(c Call) { m.audited = append(m.audited, c) }
 
 // serve serves a Service on a socket until the test ends.

@@ -64,3 +64,23 @@ func (c *Client) Top(ctx context.Context, req TopRequest) (all []Total, err erro
 	err = c.call(ctx, "POST", "top", req, &all)
 	return all, err
 }
+
+// TimelineRequest asks how much happened when: since then, in stretches of whole minutes.
+type TimelineRequest struct {
+	Since   time.Time     `json:"since"`
+	Stretch time.Duration `json:"stretch"`
+}
+
+// Point is how much happened in one stretch of time.
+type Point struct {
+	Start   time.Time `json:"start"`
+	Events  int64     `json:"events"`  // logged packets
+	Dropped int64     `json:"dropped"` // packets that bans have dropped
+	Bans    int64     `json:"bans"`
+}
+
+// Timeline implements Service.
+func (c *Client) Timeline(ctx context.Context, req TimelineRequest) (all []Point, err error) {
+	err = c.call(ctx, "POST", "timeline", req, &all)
+	return all, err
+}

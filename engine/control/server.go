@@ -114,6 +114,7 @@ func routes(s Service) http.Handler {
 	serveExplain(mux, s)
 	ask(mux, "POST /v1/history", s.History)
 	ask(mux, "POST /v1/top", s.Top)
+	ask(mux, "POST /v1/timeline", s.Timeline)
 	serveTap(mux, s)
 	serveFeeds(mux, s)
 	return mux

@@ -40,6 +40,9 @@ func (s *Server) routes() http.Handler {
 	bans := s.read(mux, "bans", listFresh, s.bans)
 	s.read(mux, "rules", listFresh, s.rules)
 	changes := s.read(mux, "changes", listFresh, func(ctx context.Context) (any, error) { return s.service.Changes(ctx) })
+	for name, span := range spans {
+		s.read(mux, "traffic/"+name, trafficFresh, func(ctx context.Context) (any, error) { return s.traffic(ctx, span) })
+	}
 	changed := []*answer{status, bans, changes}
 	write(s, mux, "confirm", changed, func(ctx context.Context, by string, req control.ConfirmRequest) (control.Confirmed, error) {
 		req.By = by

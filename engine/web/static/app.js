@@ -11,6 +11,7 @@ import { usePlace, VIEWS, why } from "./nav.js";
 import { Icon } from "./parts.js";
 import { Policy } from "./policy.js";
 import { Rules } from "./rules.js";
+import { Traffic } from "./traffic.js";
 import { Trial, useTitle } from "./trial.js";
 import { Why } from "./why.js";
 
@@ -55,6 +56,7 @@ function App() {
 function View({ view, argument }) {
   switch (view) {
     case "bans": return html`<${Bans} />`;
+    case "traffic": return html`<${Traffic} />`;
     case "rules": return html`<${Rules} />`;
     case "policy": return html`<${Policy} />`;
     case "why": return html`<${Why} target=${argument} />`;
