@@ -67,13 +67,15 @@ function drawMarks(u, marks) {
   ctx.setLineDash([3, 3]);
   ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
   for (const m of marks) {
-    const x = u.valToPos(Date.parse(m.time) / 1000, "x", true);
-    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    // What happened since the last point began is drawn at the edge.
+    const x = Math.min(u.valToPos(Date.parse(m.time) / 1000, "x", true), bbox.left + bbox.width);
+    if (x < bbox.left) continue;
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    if (m.kind === "apply") ctx.fillText(String(m.generation ?? ""), x + 3 * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+    ctx.textAlign = "right";
+    if (m.kind === "apply") ctx.fillText(String(m.generation ?? ""), x - 3 * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
   }
   ctx.restore();
 }
