@@ -41,6 +41,7 @@ type Snapshot struct {
 	Liveness Liveness
 
 	Outputs []feed.OutputStats // of what takes items of the feed elsewhere
+	History HistoryStats
 
 	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
@@ -115,6 +116,7 @@ func (d *Daemon) Snapshot() Snapshot {
 		"reset":    d.counters.rollbacks[byReset].Load(),
 	}
 	s.Liveness = d.liveness.snapshot()
+	s.History = d.history.stats()
 	for _, o := range d.outputs {
 		s.Outputs = append(s.Outputs, o.Stats()...)
 	}

@@ -65,6 +65,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	out.packets(&s)
 	out.policy(&s)
 	out.banning(&s)
+	out.history(&s.History)
+	out.outputs(&s)
 	if s.Policy != "" {
 		c.metrics.of(s.Policy)
 	}
@@ -215,6 +217,31 @@ func (s scrape) banning(snap *engine.Snapshot) {
 	}
 	s.counts(s.unbanned, snap.Bans.Unbanned)
 	s.counts(s.suppressed, snap.Bans.Suppressed)
+	for reason, now := range snap.Bans.Storms {
+		s.send(s.braked, truth(now), reason)
+	}
+}
+
+func (s scrape) history(h *engine.HistoryStats) {
+	s.send(s.storeOK, truth(h.Open && h.Failing == ""))
+	s.send(s.storeSize, float64(h.Size))
+	s.send(s.storeQueue, float64(h.Queued))
+	s.count(s.storeWritten, h.Written)
+	s.count(s.storeDropped, h.Dropped, "queue")
+	s.count(s.storeDropped, h.Uncounted, "uncounted")
+	s.count(s.storeFailures, h.Failed)
+	s.count(s.storeSetAside, h.SetAside)
+	s.count(s.storeTransactions, h.Batches)
+	s.send(s.storeTransactionTime, h.Busy.Seconds())
+}
+
+func (s scrape) outputs(snap *engine.Snapshot) {
+	for _, o := range snap.Outputs {
+		s.count(s.outputSent, o.Sent, o.Name)
+		s.count(s.outputFailed, o.Failed, o.Name)
+		s.count(s.outputDropped, o.Dropped, o.Name)
+		s.count(s.outputSuppressed, o.Suppressed, o.Name)
+	}
 }
 
 // unix is a time in seconds since 1970, and 0 for no time.

@@ -36,7 +36,12 @@ type families struct {
 	detectorEvents, detectorHits, detectorEvicted family
 	detectorTracked, detectorLimit                family
 
-	bans, banned, unbanned, suppressed family
+	bans, banned, unbanned, suppressed, braked family
+
+	storeOK, storeSize, storeQueue, storeWritten, storeDropped            family
+	storeFailures, storeSetAside, storeTransactions, storeTransactionTime family
+
+	outputSent, outputFailed, outputDropped, outputSuppressed family
 
 	descs []*prometheus.Desc
 }
@@ -49,6 +54,8 @@ func newFamilies() *families {
 	f.packets()
 	f.policy()
 	f.banning()
+	f.history()
+	f.outputs()
 	return f
 }
 
@@ -113,8 +120,28 @@ func (f *families) policy() {
 func (f *families) banning() {
 	f.bans = f.gauge("bans", "Bans in force.", "family", "origin")
 	f.banned = f.counter("bans_total", "Bans put in force, by the detector, callback, trap or person that asked for them.", "by", "origin")
-	f.unbanned = f.counter("unbans_total", "Bans that ended: their time was over (expired), lifted (request), their address is protected now (protected), the trial in which they were made was not confirmed (trial).", "reason")
-	f.suppressed = f.counter("bans_suppressed_total", "Bans asked for and not put in force: of a protected address (protected), banned already (duplicate), of no source (invalid), too many at once (queue_full), no room in the kernel's set (set_full), the trial was over (trial_over), refused by the kernel (kernel).", "reason")
+	f.unbanned = f.counter("unbans_total", "Bans that ended: their time was over (expired), lifted (request), their address is protected now (protected), the trial in which they were made was not confirmed (trial), they made room for a longer one (evicted).", "reason")
+	f.suppressed = f.counter("bans_suppressed_total", "Bans asked for and not put in force: of a protected address (protected), banned already (duplicate), of no source (invalid), too many at once (queue_full), no room in the kernel's set (set_full), the trial was over (trial_over), refused by the kernel (kernel), held back by the brake (rate_limit; share: too much of a prefix), this host has a connection open to it (connected).", "reason")
+	f.braked = f.gauge("bans_braked", "Whether bans are held back by the brake at the moment (1) or not (0), by its reason.", "reason")
+}
+
+func (f *families) history() {
+	f.storeOK = f.gauge("store_ok", "Whether the history could be written last (1) or not (0).")
+	f.storeSize = f.gauge("store_size_bytes", "Size of the history on disk.")
+	f.storeQueue = f.gauge("store_queue_length", "Records that wait to be written to the history.")
+	f.storeWritten = f.counter("store_written_total", "Records written to the history.")
+	f.storeDropped = f.counter("store_dropped_writes_total", "Records that are missing in the history: there was no room or no store for them (queue), packet events that came too fast to be counted (uncounted).", "reason")
+	f.storeFailures = f.counter("store_write_failures_total", "Attempts to write to the history that failed, and were tried again.")
+	f.storeSetAside = f.counter("store_set_aside_total", "Histories that could not be read, and were set aside for a new one.")
+	f.storeTransactions = f.counter("store_transactions_total", "Transactions that wrote to the history.")
+	f.storeTransactionTime = f.counter("store_transaction_seconds_total", "Time that those took.")
+}
+
+func (f *families) outputs() {
+	f.outputSent = f.counter("output_sent_total", "What was sent to a notification's target, a file of events, or a syslog server, by the output's name.", "output")
+	f.outputFailed = f.counter("output_failed_total", "Attempts to send that failed.", "output")
+	f.outputDropped = f.counter("output_dropped_total", "What was not sent: given up, or overwritten while it waited.", "output")
+	f.outputSuppressed = f.counter("output_suppressed_total", "What an output's rate limit held back.", "output")
 }
 
 func (f *families) counter(name, help string, labels ...string) family {

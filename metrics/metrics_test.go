@@ -20,7 +20,9 @@ import (
 	"moonlatch/engine"
 	"moonlatch/engine/ban"
 	"moonlatch/engine/detect"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/policy"
+	"moonlatch/engine/store"
 )
 
 var update = flag.Bool("update", false, "write the files that exposed metrics are compared with")
@@ -52,9 +54,12 @@ func fresh() state {
 			InForce:    map[ban.Kind]int{{Family: ban.IPv4, Origin: ban.Local}: 0},
 			Suppressed: map[string]uint64{ban.SuppressedProtected: 0},
 			Unbanned:   map[string]uint64{ban.UnbannedExpired: 0},
+			Storms:     map[string]bool{ban.SuppressedRate: false},
 		},
 		Detectors: map[string]detect.Stats{"portscan": {Capacity: 8}},
 		Sets:      []engine.SetCount{{Set: "banned4"}},
+		History:   engine.HistoryStats{Open: true},
+		Outputs:   []feed.OutputStats{{Name: "ops"}},
 		Callbacks: []engine.CallbackCount{{Name: "web.lua:30", Kind: "handler"}},
 	}
 }
@@ -105,8 +110,13 @@ func busy() state {
 			Banned:     map[ban.Author]uint64{{By: "portscan", Origin: ban.Local}: 12, {By: "web.lua:30", Origin: ban.Local}: 13},
 			Suppressed: map[string]uint64{ban.SuppressedProtected: 14, ban.SuppressedQueueFull: 15},
 			Unbanned:   map[string]uint64{ban.UnbannedExpired: 16, ban.UnbannedTrial: 17},
+			Storms:     map[string]bool{ban.SuppressedRate: true, ban.SuppressedShare: false},
 		},
 		Detectors: map[string]detect.Stats{"portscan": {Events: 70, Hits: 7, Evicted: 8, Tracked: 6, Capacity: 16}},
+		History: engine.HistoryStats{Open: true, Stats: store.Stats{
+			Written: 21, Dropped: 22, Uncounted: 23, Failed: 24, SetAside: 1, Batches: 25, Busy: 1500 * time.Millisecond, Queued: 3, Size: 4096, Failing: "no space left on device",
+		}},
+		Outputs:   []feed.OutputStats{{Name: "ops", Sent: 31, Failed: 32, Dropped: 33, Suppressed: 34}},
 		Sets:      []engine.SetCount{{Set: "admins4", Elements: 3, Limit: 65535}, {Set: "banned4", Elements: 9}},
 		Callbacks: []engine.CallbackCount{{Name: "web.lua:30", Kind: "handler", Off: true, CallbackStats: policy.CallbackStats{Calls: 90, Errors: 4, Timeouts: 5, Took: 1500 * time.Millisecond}}},
 	}
