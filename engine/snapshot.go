@@ -41,7 +41,6 @@ type Snapshot struct {
 	Liveness Liveness
 
 	Outputs []feed.OutputStats // of what takes items of the feed elsewhere
-	History HistoryStats
 
 	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
@@ -102,7 +101,6 @@ func (d *Daemon) Snapshot() Snapshot {
 	s.Threshold, s.Tunings = n.Threshold, n.Tunings
 	s.LostDecode = n.Malformed + d.reader.undecoded.Load() + d.reader.unrouted.Load()
 	s.LostQueue, s.QueueLength, s.Handed = q.dropped, q.waiting, q.taken
-	s.History = d.history.stats()
 	s.Bans, s.Unbooked = d.bans.Stats(), d.reader.unbooked.Load()
 	s.Drift = map[string]uint64{
 		"healed":   d.drift.count[driftHealed].Load(),

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"moonlatch/engine"
+	"moonlatch/engine/ban"
 )
 
 // Source tells the state of a daemon. A daemon is one.
@@ -217,8 +218,8 @@ func (s scrape) banning(snap *engine.Snapshot) {
 	}
 	s.counts(s.unbanned, snap.Bans.Unbanned)
 	s.counts(s.suppressed, snap.Bans.Suppressed)
-	for reason, now := range snap.Bans.Storms {
-		s.send(s.braked, truth(now), reason)
+	for _, reason := range []string{ban.SuppressedRate, ban.SuppressedShare, ban.SuppressedSetFull} {
+		s.send(s.braked, truth(snap.Bans.Storms[reason]), reason)
 	}
 }
 

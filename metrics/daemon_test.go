@@ -19,6 +19,7 @@ import (
 
 	"moonlatch/engine"
 	"moonlatch/engine/control"
+	"moonlatch/engine/export"
 	"moonlatch/engine/netns/netnstest"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
@@ -53,6 +54,11 @@ func startDaemon(t *testing.T) *live {
 	if err != nil {
 		t.Fatal(err)
 	}
+	out, err := export.File(d.Feed(), filepath.Join(folder, "events"), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.AddOutput(out)
 	s, err := Listen(m, d, Config{Address: "127.0.0.1:0", Log: log})
 	if err != nil {
 		t.Fatal(err)

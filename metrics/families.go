@@ -122,7 +122,7 @@ func (f *families) banning() {
 	f.banned = f.counter("bans_total", "Bans put in force, by the detector, callback, trap or person that asked for them.", "by", "origin")
 	f.unbanned = f.counter("unbans_total", "Bans that ended: their time was over (expired), lifted (request), their address is protected now (protected), the trial in which they were made was not confirmed (trial), they made room for a longer one (evicted).", "reason")
 	f.suppressed = f.counter("bans_suppressed_total", "Bans asked for and not put in force: of a protected address (protected), banned already (duplicate), of no source (invalid), too many at once (queue_full), no room in the kernel's set (set_full), the trial was over (trial_over), refused by the kernel (kernel), held back by the brake (rate_limit; share: too much of a prefix), this host has a connection open to it (connected).", "reason")
-	f.braked = f.gauge("bans_braked", "Whether bans are held back by the brake at the moment (1) or not (0), by its reason.", "reason")
+	f.braked = f.gauge("bans_braked", "Whether bans are held back at the moment (1) or not (0): by the brake (rate_limit, share), or because their set is full and holds nothing weaker (set_full).", "reason")
 }
 
 func (f *families) history() {
