@@ -19,13 +19,13 @@ type actions struct{ bans *ban.Book }
 
 var _ policy.Actions = actions{}
 
-func (a actions) Ban(target netip.Prefix, times []time.Duration, why, by string) error {
+func (a actions) Ban(b policy.Ban) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
-	if standsForWhole(target) {
-		target = sourceTarget(a.bans, target)
+	if standsForWhole(b.Target) {
+		b.Target = sourceTarget(a.bans, b.Target)
 	}
-	_, err := a.bans.Ban(ctx, ban.Request{Target: target, Times: times, Why: why, By: by, Origin: ban.Local})
+	_, err := a.bans.Ban(ctx, request(b))
 	return err
 }
 

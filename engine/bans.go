@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"moonlatch/engine/ban"
+	"moonlatch/engine/connection"
 	"moonlatch/engine/control"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/nft"
@@ -33,7 +34,19 @@ func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban
 	if err != nil {
 		return control.Ban{}, explain(err)
 	}
-	return tellBan(b), nil
+	out := tellBan(b)
+	if req.Kill {
+		if out.Killed, err = connection.Cut([]netip.Prefix{b.Target}); err != nil {
+			return out, explain(fmt.Errorf("%s is banned, but what is established with it may go on: %w", out.Target, err))
+		}
+	}
+	return out, nil
+}
+
+// connected finds out whom this host has opened connections to.
+func connected() (func(netip.Prefix) bool, error) {
+	opened, err := connection.FindOpened()
+	return opened, err
 }
 
 // spareHost refuses to ban what this host cannot do without, whether or not a

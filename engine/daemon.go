@@ -65,8 +65,9 @@ type Daemon struct {
 	links      links
 	memory     *memory.Keeper
 
-	liveness *liveness
-	checking chan struct{} // holds a token while a check of the policy's runs
+	protector *protector
+	liveness  *liveness
+	checking  chan struct{} // holds a token while a check of the policy's runs
 
 	mu       sync.Mutex // held while generations change
 	previous *runtime   // of the confirmed generation, while another is on trial
@@ -111,6 +112,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	d.caller = newCaller(d.queue, d.failed, d.observe)
 	d.history.cfg.Daemon, d.history.running = true, d.runningPolicy
 	d.feedKeeper = blocklist.NewKeeper(blocklist.Config{Store: d.Firewall.feeds, Log: cfg.Log, Protects: d.bans.Protects, Swap: d.swapFeed})
+	d.protector = newProtector(d.bans, cfg.Log)
 	d.liveness, d.checking = newLiveness(d.teller), make(chan struct{}, 1)
 	d.counters.reloadOK.Store(true)
 	d.links.refresh()
@@ -175,6 +177,9 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 		more = append(more, o)
 	}
 	group.Go(func() error { return d.feedKeeper.Run(ctx) })
+	group.Go(func() error { return d.protector.run(ctx) })
+	group.Go(func() error { return d.protector.names.run(ctx) })
+	group.Go(func() error { return d.cutter.run(ctx) })
 	for _, t := range more {
 		group.Go(func() error {
 			if err := t.Run(ctx); err != nil {

@@ -32,13 +32,6 @@ const DefaultConfirm = time.Minute
 // kernelTimeout bounds one transaction: 100,000 rules take nft some five seconds.
 const kernelTimeout = time.Minute
 
-// Who protects addresses from bans.
-const (
-	protectHost    = "this host"
-	protectPolicy  = "the policy"
-	protectSession = "your session"
-)
-
 // Config says where a Firewall works.
 type Config struct {
 	State   string // the state directory
@@ -60,10 +53,12 @@ type Firewall struct {
 	nft         *nft.Client
 	generations *generation.Manager
 	bans        *ban.Book
+	protected   protectedFile
 	observe     Observer
 	evidence    evidences // of bans
 	level       *slog.LevelVar
 	feeds       *blocklist.Store
+	cutter      *cutter // of what policies ban, where a daemon runs it
 	teller
 }
 
@@ -80,13 +75,22 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	f := &Firewall{nft: client, generations: g, observe: cfg.Observe, feeds: blocklist.NewStore(filepath.Join(cfg.State, feedDir)), level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log, newHistory(cfg, false)}}
+	f := &Firewall{
+		nft: client, generations: g, observe: cfg.Observe, level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log, newHistory(cfg, false)},
+		feeds: blocklist.NewStore(filepath.Join(cfg.State, feedDir)), protected: userList(cfg.State), cutter: newCutter(cfg.Log),
+	}
 	if f.observe == nil {
 		f.observe = unobserved{}
 	}
-	f.bans, err = ban.Open(ctx, ban.Config{NFT: client, Observe: f.observe.BanTook, Booked: f.made, Changed: f.history.changed, Mended: f.history.mend, Lifted: f.lifted, Failed: f.unbooked})
+	f.bans, err = ban.Open(ctx, ban.Config{
+		NFT: client, Observe: f.observe.BanTook, Booked: f.made, Changed: f.history.changed, Mended: f.history.mend, Lifted: f.lifted, Failed: f.unbooked,
+		Storm: f.storm, Connected: connected, Cut: f.cutter.cut,
+	})
 	if err != nil {
 		return nil, explain(err)
+	}
+	if err := f.protectUsers(ctx); err != nil {
+		f.log.Error("what moonlatch protect lists is not protected", "error", err)
 	}
 	return f, nil
 }
@@ -165,7 +169,11 @@ func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req contro
 		return control.Applied{}, &control.Error{Code: control.Unreachable, Message: fmt.Sprintf(
 			"the policy has a liveness lease of %s, which only the daemon renews, and none is running: start moonlatch run first; nothing was changed", lease)}
 	}
-	applied, err := f.apply(ctx, p, req)
+	also, err := alsoProtected(p, f.protected)
+	if err != nil {
+		return control.Applied{}, explain(err)
+	}
+	applied, err := f.apply(ctx, p, req, also)
 	if err == nil {
 		f.publish(onTrial(applied, req))
 	}
@@ -173,10 +181,10 @@ func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req contro
 }
 
 // apply puts a loaded policy's ruleset in force on trial.
-func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.ApplyRequest) (applied control.Applied, err error) {
+func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.ApplyRequest, also besides) (applied control.Applied, err error) {
 	start := time.Now()
 	defer func() { f.observe.ApplyTook(time.Since(start), err) }()
-	rules, err := forThisHost(p, req)
+	rules, err := forThisHost(p, req, also)
 	if err != nil {
 		return applied, err
 	}
@@ -194,18 +202,19 @@ func (f *Firewall) apply(ctx context.Context, p *policy.Policy, req control.Appl
 		applied.Warnings = append(applied.Warnings, w.Error())
 	}
 	applied.Warnings = append(applied.Warnings, g.Notes...)
+	applied.Warnings = append(applied.Warnings, also.warnings()...)
 	applied.APIVersion, applied.Generation, applied.Left = control.Version, f.describeTrial(g), g.Confirm.Seconds()
 	return applied, nil
 }
 
 // forThisHost is a policy's ruleset with all that is protected here.
-func forThisHost(p *policy.Policy, req control.ApplyRequest) (*ruleset.Ruleset, error) {
+func forThisHost(p *policy.Policy, req control.ApplyRequest, also besides) (*ruleset.Ruleset, error) {
 	spare, err := parseAddresses(req.Spare)
 	if err != nil {
 		return nil, &control.Error{Code: control.BadRequest, Message: err.Error()}
 	}
 	rules := *p.Ruleset()
-	rules.Protected = slices.Concat(p.Protected(), hostAddresses(), spare)
+	rules.Protected = slices.Concat(p.Protected(), hostAddresses(), spare, also.prefixes())
 	return &rules, nil
 }
 
@@ -315,7 +324,7 @@ func (f *Firewall) reset(ctx context.Context) (control.ResetResult, error) {
 	if out.Bans, err = f.bans.UnbanAll(ctx); err != nil {
 		return out, explain(err)
 	}
-	for _, owner := range []string{ban.Kernel, protectHost, protectPolicy, protectSession} {
+	for owner := range f.bans.Protection() {
 		if err := f.bans.Protect(ctx, owner, nil); err != nil {
 			return out, explain(err)
 		}

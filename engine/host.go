@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -16,11 +18,26 @@ import (
 	"moonlatch/engine/policy"
 )
 
-// hostAddresses are those that must never be banned on this host: its own, its
-// default gateways and its resolvers. What cannot be read is left out: it only
-// makes for fewer protected addresses.
+// hostAddresses are those that must never be banned on this host.
 func hostAddresses() []netip.Prefix {
-	out := ownAddresses()
+	var out []netip.Prefix
+	lists := hostProtection()
+	for _, owner := range slices.Sorted(maps.Keys(lists)) {
+		out = append(out, lists[owner]...)
+	}
+	return out
+}
+
+// hostProtection is what this host cannot do without, by what it is to it: its own addresses, its default gateways and its
+// resolvers. What cannot be read is left out: it only makes for fewer protected addresses.
+func hostProtection() map[string][]netip.Prefix {
+	return map[string][]netip.Prefix{
+		protectHost: ownAddresses(), protectGateway: gateways(), protectResolver: resolvers("/etc/resolv.conf"),
+	}
+}
+
+func gateways() []netip.Prefix {
+	var out []netip.Prefix
 	if routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL); err == nil {
 		for _, r := range routes {
 			gateway, ok := netip.AddrFromSlice(r.Gw)
@@ -29,7 +46,7 @@ func hostAddresses() []netip.Prefix {
 			}
 		}
 	}
-	return append(out, resolvers("/etc/resolv.conf")...)
+	return out
 }
 
 func ownAddresses() []netip.Prefix {

@@ -63,7 +63,11 @@ func PlanFor(ctx context.Context, state string, p *policy.Policy, req control.Ap
 			out.Drift = drift
 		}
 	}
-	rules, err := forThisHost(p, req)
+	also, err := alsoProtected(p, userList(state))
+	if err != nil {
+		return out, explain(err)
+	}
+	rules, err := forThisHost(p, req, also)
 	if err != nil {
 		return out, explain(err)
 	}

@@ -130,7 +130,10 @@ func (r *reader) hit(rt *runtime, d *detector, hit *detect.Hit, when time.Time) 
 			Target: feed.Target{Prefix: sourceTarget(r.bans, hit.Src)}, By: d.Name, Why: hit.Why(), Evidence: evidence(hit).String(), Origin: string(ban.Local),
 		}})
 	case len(d.Ban) > 0:
-		r.submit(ban.Request{Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when, Evidence: evidence(hit)})
+		r.submit(ban.Request{
+			Target: sourceTarget(r.bans, hit.Src), Times: d.Ban, Why: hit.Why(), By: d.Name, Origin: ban.Local, Packet: when, Evidence: evidence(hit),
+			SpareConnected: d.SpareConnected, Cut: d.Kill,
+		})
 	}
 	if d.Action != nil {
 		r.queue.put(func(c *callback) { c.finding(rt, d.Detector, hit) })

@@ -103,6 +103,9 @@ func (r *Rehearsal) start(ctx context.Context, in *tables, log *slog.Logger) err
 			return err
 		}
 	}
+	if err := heed(r.bans, r.policy); err != nil {
+		return err
+	}
 	rt, err := newRuntime(in.number, r.policy)
 	if err != nil {
 		return err
@@ -224,10 +227,10 @@ type rehearsed struct {
 	refused func(ban.Request)
 }
 
-func (a rehearsed) Ban(target netip.Prefix, times []time.Duration, why, by string) error {
-	err := a.actions.Ban(target, times, why, by)
+func (a rehearsed) Ban(b policy.Ban) error {
+	err := a.actions.Ban(b)
 	if a.refused != nil && errors.Is(err, ban.ErrProtected) {
-		a.refused(ban.Request{Target: target, Times: times, Why: why, By: by, Origin: ban.Local})
+		a.refused(request(b))
 	}
 	return err
 }

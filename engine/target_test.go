@@ -13,6 +13,7 @@ import (
 	"moonlatch/engine/ban"
 	"moonlatch/engine/netns/netnstest"
 	"moonlatch/engine/nft"
+	"moonlatch/engine/policy"
 )
 
 func TestMain(m *testing.M) { netnstest.Main(m) }
@@ -83,7 +84,7 @@ func TestPolicyBansNeighbourOfProtected(t *testing.T) {
 		t.Run(tt.target, func(t *testing.T) {
 			b := openBook(t)
 			a, target := actions{b}, netip.MustParsePrefix(tt.target)
-			err := a.Ban(target, []time.Duration{time.Hour}, "test", "test")
+			err := a.Ban(policy.Ban{Target: target, Times: []time.Duration{time.Hour}, Why: "test", By: "test"})
 			if tt.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.refused) {
 					t.Errorf("got %v, want %s", err, tt.refused)

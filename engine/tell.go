@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
+	"time"
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
@@ -60,6 +62,23 @@ func (t teller) unbooked(r ban.Request, err error) {
 	t.tell(feed.Item{Kind: feed.KindRefused, Ban: &feed.Ban{
 		Target: feed.Target{Prefix: r.Target}, By: r.By, Why: r.Why, Origin: string(r.Origin), Reason: err.Error(),
 	}})
+}
+
+// storm tells that bans begin to be held back, or that it is over.
+func (t teller) storm(s ban.Storm) {
+	n := feed.Notice{By: "brake", Title: "bans are held back", Fields: []feed.Field{{Name: "reason", Value: s.Reason}}}
+	if s.Reason == ban.UnbannedEvicted {
+		n.Title = "bans end early to make room for others"
+	}
+	if s.Over {
+		n.Title += ": that is over"
+		n.Fields = append(n.Fields, feed.Field{Name: "bans", Value: strconv.FormatUint(s.Count, 10)},
+			feed.Field{Name: "since", Value: s.Began.UTC().Format(time.RFC3339)})
+	} else {
+		n.Text = s.Err.Error()
+		n.Fields = append(n.Fields, feed.Field{Name: "by", Value: s.First.By})
+	}
+	t.tell(feed.Item{Kind: feed.KindBrake, Notice: &n})
 }
 
 // failed tells how a callback failed, and whether it is switched off now.

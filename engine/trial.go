@@ -183,9 +183,11 @@ func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
 // earlier policy or another process protected.
 func (d *Daemon) protect(ctx context.Context, p *policy.Policy) error {
 	return errors.Join(
-		d.bans.Protect(ctx, protectHost, hostAddresses()),
+		d.protector.look(ctx),
 		d.bans.Protect(ctx, protectPolicy, p.Protected()),
+		d.protector.names.protect(ctx, p.ProtectedNames()),
 		d.bans.Protect(ctx, ban.Kernel, nil),
+		heed(d.bans, p),
 	)
 }
 
@@ -210,6 +212,11 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 	if err != nil {
 		return control.Applied{}, err
 	}
+	also, err := alsoProtected(p, d.protected) // which may take a while
+	if err != nil {
+		p.Close()
+		return control.Applied{}, explain(err)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rt, err := newRuntime(0, p)
@@ -217,11 +224,12 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 		p.Close()
 		return control.Applied{}, err
 	}
-	applied, err := d.Firewall.apply(ctx, p, req)
+	applied, err := d.Firewall.apply(ctx, p, req, also)
 	if err != nil {
 		p.Close()
 		return applied, explain(err)
 	}
+	d.protector.names.known(also.named)
 	rt.generation, rt.memory = applied.Generation.Number, trial
 	applied.Daemon = true
 	if err := d.tryPolicy(ctx, rt, req); err != nil {

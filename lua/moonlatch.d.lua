@@ -316,12 +316,30 @@ local options = {}
 ---@field ban? string|string[] bans who exceeds it, for longer with each repeat; with per = "src/24" all of that prefix. Takes: time or list of times
 ---@field action? fun(hit: moonlatch.hit) is called with the evidence. Takes: function(hit)
 ---@field shadow? boolean reports whom it would have banned, and bans nobody. Takes: true or false
+---@field kill? boolean ends the connections that are established with the banned source, of this host and forwarded ones, so that none of them goes on after the ban; default false. Takes: true or false
+---@field spare? any bans nobody whom this host has itself opened a connection to, which is looked up when a ban is about to be made. Takes: "connected"
 ---@field [integer] any
 local options = {}
 
 ---the table of a handler's filter
 ---@class moonlatch.on.options
 ---@field fields? any passes these to the function instead of an event object, which is faster. Takes: list of names of event fields
+---@field [integer] any
+local options = {}
+
+---the table of the brake
+---@class moonlatch.brake.options
+---@field bans? any the most new bans that handlers, detectors and traps make; as many can come at once; default "3000/min". Takes: "100/min", or false for no limit
+---@field share? any the most of a prefix that may be banned, in hundredths of its addresses, or of its /64s for IPv6. A length up to 32 is for IPv4, a longer one for IPv6; default none. Takes: "10% of 192.0.2.0/24", "5% of /16" for each such prefix, or a list of these
+---@field most? number the most bans in force: one more takes the place of the one that ends soonest, but never of a person's, or is not made if that is itself; default 1048576. Takes: whole number
+---@field [integer] any
+local options = {}
+
+---the table of the aggregation of bans
+---@class moonlatch.aggregate.options
+---@field ipv6? any the widest prefix that is banned for its /64s: a /56 when more than over of them are banned, a /48 when more than four times as many are; default "/48". Takes: "/48", "/56" or false
+---@field ipv4? any the prefix that is banned when more than over of its addresses are; default never. Takes: "/20" to "/30"
+---@field over? any how many of its /64s or addresses may be banned at once without the prefix being banned; default 4. Takes: whole number from 1 to 64
 ---@field [integer] any
 local options = {}
 
@@ -455,14 +473,6 @@ function fw.every(time, run) end
 ---@param run fun()
 function fw.after(time, run) end
 
----exempts them from every ban and every trap
----
----Takes: a list of addresses, prefixes, ranges and sets
----
----Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`
----@param addresses string|moonlatch.set|table
-function fw.protect(addresses) end
-
 ---declares a set that the daemon fills, and keeps up to date, with a list that others publish
 ---
 ---Takes: name, then a table of options
@@ -479,6 +489,30 @@ function fw.feed(name) end
 ---Example: `fw.geo { country = "/var/lib/GeoIP/GeoLite2-Country.mmdb" }`
 ---@param options moonlatch.geo.options
 function fw.geo(options) end
+
+---exempts them from every ban and every trap; names are resolved again and again, and what they resolved to last is kept while they do not
+---
+---Takes: a list of addresses, prefixes, ranges, sets and names of hosts
+---
+---Example: `fw.protect { "198.51.100.7", "2001:db8::/48", "admin.example.net" }`
+---@param addresses string|moonlatch.set|table
+function fw.protect(addresses) end
+
+---holds the policy's own bans back when they become too many; there is one also in a policy that does not call it
+---
+---Takes: a table of options
+---
+---Example: `fw.brake { bans = "100/min", share = "10% of 192.0.2.0/24" }`
+---@param options moonlatch.brake.options
+function fw.brake(options) end
+
+---says when enough banned neighbours become the ban of the prefix around them
+---
+---Takes: a table of options
+---
+---Example: `fw.aggregate { ipv6 = "/56", ipv4 = "/24", over = 8 }`
+---@param options moonlatch.aggregate.options
+function fw.aggregate(options) end
 
 ---sets how long a new ruleset stays on trial, what follows when nobody confirms it, and what keeps it in force from then on
 ---
@@ -524,17 +558,18 @@ function fw.trap(time) end
 ---@return moonlatch.item
 function fw.syslog(prefix) end
 
----bans a source; IPv6 addresses as their /64. Returns true, or false and why not
+---bans a source; IPv6 addresses as their /64. Its options are kill and spare, as those of a detector. Returns true, or false and why not
 ---
----Takes: address or prefix, time or list of times, reason
+---Takes: address or prefix, time or list of times, reason, options
 ---
 ---Example: `fw.on(closed, function(ev) fw.ban(ev.src, { "1h", "24h" }, "knocked") end)`
 ---@param target string
 ---@param time string|string[]
----@param why? string
+---@param why? string|table
+---@param options? table
 ---@return boolean
 ---@return string|nil
-function fw.ban(target, time, why) end
+function fw.ban(target, time, why, options) end
 
 ---ends a ban. Returns true, or false and why not
 ---

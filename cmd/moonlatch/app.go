@@ -73,7 +73,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		a.runCommand(), a.initCommand(), a.checkCommand(), a.testCommand(), a.traceCommand(), a.consoleCommand(), a.planCommand(), a.applyCommand(), a.confirmCommand(), a.extendCommand(), a.rollbackCommand(), a.restoreCommand(),
 		a.webCommand(), a.guardCommand(), a.safetynetCommand(), a.watchdogCommand(),
 		a.replayCommand(), a.explainCommand(), a.shadowCommand(),
-		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.feedsCommand(), a.historyCommand(), a.topCommand(), a.resetCommand(), a.eventsCommand(), a.notifyCommand(), a.logLevelCommand(),
+		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.protectCommand(), a.feedsCommand(), a.historyCommand(), a.topCommand(), a.resetCommand(), a.eventsCommand(), a.notifyCommand(), a.logLevelCommand(),
 		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.insideCommand(), a.testInsideCommand(), a.traceInsideCommand(), a.replayInsideCommand(),
 	)
 	for _, c := range root.Commands() {

@@ -18,6 +18,7 @@ import (
 func (a *app) banCommand() *cobra.Command {
 	length := duration(time.Hour)
 	var why string
+	var kill bool
 	c := &cobra.Command{
 		Use:   "ban ADDRESS|PREFIX",
 		Short: "Drop everything from an address or a prefix for a time",
@@ -27,15 +28,21 @@ func (a *app) banCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := s.Ban(c.Context(), control.BanRequest{Target: args[0], For: time.Duration(length), Why: why})
+			b, err := s.Ban(c.Context(), control.BanRequest{Target: args[0], For: time.Duration(length), Why: why, Kill: kill})
 			if err != nil {
 				return err
 			}
-			return a.print(b, func(w *writer) { w.linef("%s is banned until %s", b.Target, b.Until.Local().Format(time.DateTime)) })
+			return a.print(b, func(w *writer) {
+				w.linef("%s is banned until %s", b.Target, b.Until.Local().Format(time.DateTime))
+				if kill {
+					w.linef("%s ended", count(b.Killed, "connection"))
+				}
+			})
 		},
 	}
 	c.Flags().Var(&length, "for", "how long")
 	c.Flags().StringVar(&why, "why", "", "reason, shown by moonlatch bans")
+	c.Flags().BoolVar(&kill, "kill", false, "also end the connections that are established with it, this host's and forwarded ones")
 	return c
 }
 

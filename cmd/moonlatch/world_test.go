@@ -55,6 +55,7 @@ type world struct {
 	path                     string // where commands are looked for, if not where everybody looks
 	daemon                   *exec.Cmd
 	log                      *os.File
+	resolv                   string // what commands see as /etc/resolv.conf, if not the machine\'s
 }
 
 func newWorld(t *testing.T) *world {
@@ -109,6 +110,12 @@ func serveEcho(l net.Listener) {
 // command is the command with this world's state and socket.
 func (w *world) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", append([]string{"--state", filepath.Join(w.dir, "state"), "--socket", w.socket()}, args...)...)
+	if w.resolv != "" {
+		script := `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
+		self, err := os.Executable()
+		must(w.t, err)
+		cmd = exec.Command("unshare", append([]string{"--mount", "sh", "-c", script, "sh", w.resolv, self}, cmd.Args[1:]...)...)
+	}
 	cmd.Env = append(os.Environ(), beCommand+"=1")
 	if w.path != "" {
 		cmd.Env = append(cmd.Env, "PATH="+w.path)

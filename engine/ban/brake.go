@@ -10,15 +10,16 @@ import (
 
 // What the brake holds a ban back for. Test with errors.Is.
 var (
-	ErrRate  = errors.New("is held back: too many bans in a minute")
+	ErrRate  = errors.New("is held back: too many bans in a short time")
 	ErrShare = errors.New("is held back: too much of a prefix would be banned")
 )
 
 // Brake holds the bans of policies back when they become too many: forged sources can
 // make a policy ban anybody. A person's bans are never held back. The zero Brake holds none.
 type Brake struct {
-	PerMinute int     // new bans, of which as many can come at once; 0 for any number
-	Shares    []Share // the most of some prefixes that may be banned
+	Bans   int           // new bans, of which as many can come at once; 0 for any number
+	Per    time.Duration // in which so many more may come
+	Shares []Share       // the most of some prefixes that may be banned
 	// Most is how many bans there may be, 0 for as many as the kernel takes. One more
 	// takes the place of the ban of a policy's that ends soonest, or is refused if that is itself.
 	Most int
@@ -26,13 +27,10 @@ type Brake struct {
 
 // DefaultBrake is the brake of a policy that says nothing: no flood of forged sources
 // fills the sets faster than a person can look, and the sets never refuse a ban.
-func DefaultBrake() Brake { return Brake{PerMinute: 3000, Most: MaxBans} }
+func DefaultBrake() Brake { return Brake{Bans: 3000, Per: time.Minute, Most: MaxBans} }
 
-// MaxBans is the largest Brake.Most, and MaxRate the largest Brake.PerMinute.
-const (
-	MaxBans = hashSize
-	MaxRate = 1e6
-)
+// MaxBans is the largest Brake.Most and Brake.Bans.
+const MaxBans = hashSize
 
 // Share is the most of a prefix that bans may cover, in hundredths of its addresses, or of its /64s for IPv6.
 type Share struct {
@@ -131,13 +129,16 @@ func (b *Book) SetBrake(brake Brake) error {
 			return fmt.Errorf("brake: %w", err)
 		}
 	}
-	if brake.PerMinute < 0 || brake.PerMinute > MaxRate || brake.Most < 0 || brake.Most > MaxBans {
-		return fmt.Errorf("brake: %d bans a minute, %d at most: they are 0 to %d and 0 to %d", brake.PerMinute, brake.Most, int(MaxRate), MaxBans)
+	if brake.Bans < 0 || brake.Bans > MaxBans || brake.Most < 0 || brake.Most > MaxBans {
+		return fmt.Errorf("brake: %d bans in %s, %d at most: they are 0 to %d", brake.Bans, brake.Per, brake.Most, MaxBans)
+	}
+	if brake.Bans > 0 && (brake.Per < time.Second || brake.Per > 24*time.Hour) {
+		return fmt.Errorf("brake: %d bans in %s: it is 1s to 24h", brake.Bans, brake.Per)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.brake = brake
-	b.bucket = bucket{left: float64(brake.PerMinute), at: b.clock()}
+	b.bucket = bucket{left: float64(brake.Bans), at: b.clock()}
 	b.index.tally(brake.Shares)
 	return nil
 }
@@ -149,9 +150,9 @@ type bucket struct {
 }
 
 // take takes one ban, if there is one.
-func (k *bucket) take(perMinute int, now time.Duration) bool {
-	grown := (now - k.at).Minutes() * float64(perMinute)
-	k.left, k.at = math.Min(k.left+math.Max(grown, 0), float64(perMinute)), now
+func (k *bucket) take(b Brake, now time.Duration) bool {
+	grown := float64(now-k.at) / float64(b.Per) * float64(b.Bans)
+	k.left, k.at = math.Min(k.left+math.Max(grown, 0), float64(b.Bans)), now
 	if k.left < 1 {
 		return false
 	}
@@ -170,8 +171,8 @@ func (b *Book) hold(r Request, now time.Duration) error {
 			return fmt.Errorf("%s %w: the most is %s", show(r.Target), ErrShare, s)
 		}
 	}
-	if b.brake.PerMinute > 0 && !b.bucket.take(b.brake.PerMinute, now) {
-		return fmt.Errorf("%s %w: the most is %d", show(r.Target), ErrRate, b.brake.PerMinute)
+	if b.brake.Bans > 0 && !b.bucket.take(b.brake, now) {
+		return fmt.Errorf("%s %w: the most is %d in %s", show(r.Target), ErrRate, b.brake.Bans, b.brake.Per)
 	}
 	return nil
 }

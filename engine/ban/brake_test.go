@@ -44,7 +44,7 @@ func hosts(i, n int) []Request {
 
 // TestRate holds bans back that come too fast, tells of it twice and not each time, and lets a person ban whenever they want.
 func TestRate(t *testing.T) {
-	b, c, storms := brakes(t, Brake{PerMinute: 10})
+	b, c, storms := brakes(t, Brake{Bans: 10, Per: time.Minute})
 	if made, err := tryBans(t, b, hosts(0, 25)...); made != 10 || !errors.Is(err, ErrRate) {
 		t.Errorf("%d bans were made, then %v; want 10, then ErrRate", made, err)
 	}
@@ -194,7 +194,7 @@ func TestFullSet(t *testing.T) {
 func TestBadBrake(t *testing.T) {
 	b := open(t, Config{})
 	for _, brake := range []Brake{
-		{PerMinute: -1}, {PerMinute: MaxRate + 1}, {Most: -1}, {Most: MaxBans + 1},
+		{Bans: -1, Per: time.Minute}, {Bans: MaxBans + 1, Per: time.Minute}, {Bans: 1}, {Bans: 1, Per: -time.Second}, {Bans: 1, Per: 48 * time.Hour}, {Most: -1}, {Most: MaxBans + 1},
 		{Shares: []Share{{Percent: 0, Bits: 24}}}, {Shares: []Share{{Percent: 101, Bits: 24}}},
 		{Shares: []Share{{Percent: 10, Bits: 7}}}, {Shares: []Share{{Percent: 10, Bits: 32}}}, {Shares: []Share{{Percent: 10, Bits: 64, IPv6: true}}},
 		{Shares: []Share{{Percent: 1, Bits: 28}}}, {Shares: []Share{{Percent: 10, Of: netip.MustParsePrefix("0.0.0.0/0")}}},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go4.org/netipx"
 
@@ -47,17 +48,32 @@ func without(s, other *netipx.IPSet) (*netipx.IPSet, error) {
 
 // check returns ErrProtected if p overlaps what is protected, and says what and by whom.
 func (p *protection) check(target netip.Prefix) error {
-	if !p.all.OverlapsPrefix(target) {
+	owner, q, ok := p.by(target)
+	if !ok {
 		return nil
 	}
-	for _, owner := range slices.Sorted(maps.Keys(p.owners)) {
+	return fmt.Errorf("%s %w: %s is protected by %s", show(target), ErrProtected, show(q), describeOwner(owner))
+}
+
+// by returns who protects what of the target, the first by name, and Kernel only where nobody else does.
+func (p *protection) by(target netip.Prefix) (owner string, what netip.Prefix, ok bool) {
+	if !p.all.OverlapsPrefix(target) {
+		return "", netip.Prefix{}, false
+	}
+	names := slices.SortedFunc(maps.Keys(p.owners), func(x, y string) int {
+		if x == Kernel || y == Kernel {
+			return bit(x == Kernel) - bit(y == Kernel)
+		}
+		return strings.Compare(x, y)
+	})
+	for _, owner := range names {
 		for _, q := range p.owners[owner].Prefixes() {
 			if q.Overlaps(target) {
-				return fmt.Errorf("%s %w: %s is protected by %s", show(target), ErrProtected, show(q), describeOwner(owner))
+				return owner, q, true
 			}
 		}
 	}
-	return nil
+	return "", netip.Prefix{}, false
 }
 
 // show writes a host without its prefix length.
@@ -104,6 +120,68 @@ func (b *Book) Protect(ctx context.Context, owner string, list []netip.Prefix) e
 // Protects reports whether some of p is protected, so that a ban of it would be
 // refused. It allocates nothing and waits for nothing.
 func (b *Book) Protects(p netip.Prefix) bool { return b.guarded.Load().all.OverlapsPrefix(p) }
+
+// ProtectedBy returns who protects some of p, and what of it.
+func (b *Book) ProtectedBy(p netip.Prefix) (owner string, what netip.Prefix, ok bool) {
+	owner, what, ok = b.guarded.Load().by(p)
+	return describeOwner(owner), what, ok
+}
+
+// Protection returns what each owner protects. Neighbours in a list are joined.
+func (b *Book) Protection() map[string][]netip.Prefix {
+	out := make(map[string][]netip.Prefix)
+	for owner, set := range b.guarded.Load().owners {
+		if list := set.Prefixes(); len(list) > 0 {
+			out[owner] = list
+		}
+	}
+	return out
+}
+
+// Overlapping returns the bans that share addresses with p, in the order of their targets. Where the Book has not adopted all
+// bans it reads them from the kernel, so that Protect then lifts these.
+func (b *Book) Overlapping(p netip.Prefix) ([]netip.Prefix, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := targetOf(p)
+	if !b.adopted.Load() {
+		if err := b.learnWithin(t); err != nil {
+			return nil, fmt.Errorf("bans of %s: %w", show(p), err)
+		}
+	}
+	var out []netip.Prefix
+	now := b.clock()
+	b.index.each(func(u target, e entry) {
+		if e.until() > now && u.overlaps(t) {
+			out = append(out, u.prefix())
+		}
+	})
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return out, nil
+}
+
+// learnWithin learns the bans that share addresses with t. Of a single address it takes no list.
+func (b *Book) learnWithin(t target) error {
+	now := b.clock()
+	if t.bits == 128 {
+		return b.ask(t, now)
+	}
+	for _, s := range bannedSets() {
+		if s.net() || s.family() != t.family() {
+			continue
+		}
+		all, err := elements(b.lister, s)
+		if err != nil && !errors.Is(err, nft.ErrNotExist) {
+			return err
+		}
+		for _, e := range all {
+			if u := s.target(e.Prefix); u.overlaps(t) {
+				b.learn(u, e, now)
+			}
+		}
+	}
+	return b.loadPrefixes()
+}
 
 // describeOwner names who protects an address.
 func describeOwner(owner string) string {

@@ -34,6 +34,7 @@ type Service interface {
 	Top(ctx context.Context, req TopRequest) ([]Total, error)
 	FeedLists
 	Timeline(ctx context.Context, req TimelineRequest) ([]Point, error)
+	Protector
 }
 
 // Generation is one applied ruleset.
@@ -114,6 +115,7 @@ type BanRequest struct {
 	Target string        `json:"target"`
 	For    time.Duration `json:"for"`
 	Why    string        `json:"why"`
+	Kill   bool          `json:"kill,omitempty"` // ends what is established with the target
 }
 
 // UnbanRequest asks for the end of one ban, of those within a prefix, of those that somebody made, or of all.
@@ -137,4 +139,5 @@ type Ban struct {
 	By     string    `json:"by"`
 	Why    string    `json:"why"`
 	Origin string    `json:"origin"`
+	Killed int       `json:"killed,omitempty"` // connections that were ended, where that was asked for
 }

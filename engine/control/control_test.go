@@ -27,6 +27,7 @@ type memory struct {
 	bans      []Ban
 	hub       *feed.Hub
 	audited   []Call
+	protected []Protected
 	err       error
 }
 
@@ -93,6 +94,17 @@ func (m *memory) Timeline(_ context.Context, req TimelineRequest) ([]Point, erro
 	return []Point{{Start: req.Since, Events: 3}}, m.err
 }
 func (m *memory) Audited(c Call) { m.audited = append(m.audited, c) }
+func (m *memory) Protected(context.Context) ([]Protected, error) {
+	return m.protected, m.err
+}
+func (m *memory) Protect(_ context.Context, req ProtectRequest) (ProtectResult, error) {
+	p := Protected{Target: req.Target, Owner: OwnerUser, Note: req.Note}
+	m.protected = append(m.protected, p)
+	return ProtectResult{Protected: p}, m.err
+}
+func (m *memory) Unprotect(_ context.Context, req UnprotectRequest) (UnprotectResult, error) {
+	return UnprotectResult{Target: req.Target, Still: OwnerHost}, m.err
+}
 
 // serve serves a Service on a socket until the test ends.
 func serve(t *testing.T, s Service) (path string, c *Client) {
@@ -182,6 +194,15 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("a second tap: %v", err)
 	}
 	m.err = nil
+	if p, err := c.Protect(ctx, ProtectRequest{Target: "192.0.2.1", Note: "me"}); err != nil || p.Note != "me" {
+		t.Errorf("protect: %+v, %v", p, err)
+	}
+	if p, err := c.Protected(ctx); err != nil || len(p) != 1 || p[0].Owner != OwnerUser {
+		t.Errorf("protected: %+v, %v", p, err)
+	}
+	if r, err := c.Unprotect(ctx, UnprotectRequest{Target: "192.0.2.1"}); err != nil || r.Still != OwnerHost {
+		t.Errorf("unprotect: %+v, %v", r, err)
+	}
 	if r, err := c.Unban(ctx, UnbanRequest{All: true}); err != nil || r.Lifted != 1 {
 		t.Errorf("unban: %+v, %v", r, err)
 	}

@@ -117,6 +117,7 @@ func routes(s Service) http.Handler {
 	ask(mux, "POST /v1/timeline", s.Timeline)
 	serveTap(mux, s)
 	serveFeeds(mux, s)
+	serveProtection(mux, s)
 	return mux
 }
 

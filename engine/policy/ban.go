@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 	"unicode"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"moonlatch/engine/ruleset"
 )
 
 // maxWhy bounds the reason of a ban, in bytes: a policy may put payload into it.
@@ -15,15 +18,84 @@ const maxWhy = 256
 // ban is fw.ban.
 func (p *Policy) ban(L *lua.LState) int {
 	target := p.target(L, "fw.ban")
-	times, err := durations(value{LValue: L.Get(2)})
+	times, err := banTimes(value{LValue: L.Get(2)})
 	if err != nil {
 		L.RaiseError("fw.ban: %v", err)
 	}
-	why := ""
-	if L.Get(3) != lua.LNil {
-		why = printable(stringArg(L, 3, "fw.ban(address, time, reason)"), maxWhy)
+	b := Ban{Target: target, Times: times, By: p.by()}
+	last := L.GetTop()
+	if options, ok := L.Get(last).(*lua.LTable); ok && last > 2 {
+		if err := b.read(options); err != nil {
+			L.RaiseError("fw.ban: %v", err)
+		}
+		last--
 	}
-	return result(L, p.env.Actions.Ban(target, times, why, p.by()))
+	if last > 3 {
+		noMore(L, 3, banForm)
+	}
+	if last == 3 && L.Get(3) != lua.LNil {
+		b.Why = printable(stringArg(L, 3, banForm), maxWhy)
+	}
+	return result(L, p.env.Actions.Ban(b))
+}
+
+const banForm = "fw.ban(address, time, reason, { kill = true })"
+
+// Ban is what a policy asks for. See Actions for its target.
+type Ban struct {
+	Target  netip.Prefix
+	Times   []time.Duration // not empty: the nth offence gets the nth, or the last
+	Why, By string
+	Answer
+}
+
+// Answer is what else belongs to a ban.
+type Answer struct {
+	SpareConnected bool // bans nobody whom this host has opened a connection to
+	Kill           bool // ends what is established with the target
+}
+
+// answerFields are options of fw.ban, and of detectors.
+func answerFields() []option[*Answer] {
+	return []option[*Answer]{
+		{Entry{Name: "kill", Takes: "true or false", Doc: "ends the connections that are established with the banned source, of this host and forwarded ones, so that none of them goes on after the ban; default false", Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = "1h", kill = true }`},
+			func(_ *loader, a *Answer, v value) (err error) {
+				a.Kill, err = boolean(v)
+				return err
+			}},
+		{Entry{Name: "spare", Takes: `"connected"`, Doc: "bans nobody whom this host has itself opened a connection to, which is looked up when a ban is about to be made", Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = "1h", spare = "connected" }`},
+			func(_ *loader, a *Answer, v value) error {
+				_, err := oneOf(v, "connected")
+				a.SpareConnected = err == nil
+				return err
+			}},
+	}
+}
+
+func boolean(v value) (bool, error) {
+	b, ok := v.LValue.(lua.LBool)
+	if !ok {
+		return false, fmt.Errorf("true or false is expected, not %s", describe(v.LValue))
+	}
+	return bool(b), nil
+}
+
+// read reads the options of fw.ban, in a handler, where no source tells of a table.
+func (a *Answer) read(options *lua.LTable) error {
+	for k, v := range pairs(options) {
+		name, ok := k.(lua.LString)
+		if !ok {
+			return fmt.Errorf("its options are { kill = true, spare = \"connected\" }, not %s", describe(v))
+		}
+		o := lookup(answerFields(), string(name))
+		if o == nil {
+			return fmt.Errorf("unknown option %q%s", string(name), ruleset.Suggest(string(name), names(answerFields())))
+		}
+		if err := o.set(nil, a, value{LValue: v}); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // unban is fw.unban.

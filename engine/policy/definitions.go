@@ -40,6 +40,7 @@ func tables() map[string]string {
 	return map[string]string{
 		"chain": "a chain", "rule": "a rule", "ct": "a connection", "time": "a time", "synproxy": "fw.synproxy", "set": "a set", "helper": "a helper",
 		"flowtable": "a flowtable", "stream": "a stream", "detect": "a detector", "on": "a handler's filter", "watchdog": "the watchdog", "geo": "fw.geo", "feed": "a feed",
+		"brake": "the brake", "aggregate": "the aggregation of bans",
 	}
 }
 
@@ -208,9 +209,10 @@ func signatures() map[string]string {
 		"fw.on":     "stream moonlatch.stream, filter moonlatch.on.options|fun(ev: moonlatch.event), handler? fun(ev: moonlatch.event)",
 		"fw.every":  "time string, run fun()", "fw.after": "time string, run fun()",
 		"fw.protect": "addresses string|moonlatch.set|table", "fw.watchdog": "options moonlatch.watchdog.options", "fw.geo": "options moonlatch.geo.options",
+		"fw.brake": "options moonlatch.brake.options", "fw.aggregate": "options moonlatch.aggregate.options",
 		"fw.jump": "chain moonlatch.chain -> moonlatch.verdict", "fw.goto_": "chain moonlatch.chain -> moonlatch.verdict",
 		"fw.trap": "time string -> moonlatch.item", "fw.syslog": "prefix string -> moonlatch.item",
-		"fw.ban": "target string, time string|string[], why? string" + answer, "fw.unban": "target string" + answer,
+		"fw.ban": "target string, time string|string[], why? string|table, options? table" + answer, "fw.unban": "target string" + answer,
 		"fw.banned": "address string -> boolean", "fw.bans": " -> number", "fw.lines": "file string -> string[]",
 		"fw.remember": "name string, value string|number|boolean|nil, time? string" + answer, "fw.recall": "name string -> string|number|boolean|nil",
 		"fw.mark": "value number|string|moonlatch.map -> moonlatch.item", "fw.ctmark": "value number|string|moonlatch.map -> moonlatch.item",

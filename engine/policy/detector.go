@@ -21,6 +21,7 @@ type Detector struct {
 	Ban     []time.Duration // empty: bans nobody
 	Shadow  bool            // reports whom it would have banned, and bans nobody
 	Action  *Callback       // nil without an action
+	Answer
 }
 
 // detectorObject is a detector in a policy, which a call with a table configures.
@@ -80,6 +81,11 @@ func (l *loader) addDetector(t table, d *detectorObject) {
 		l.report(t.pos, "%v", err)
 		return
 	}
+	for _, name := range []string{"kill", "spare"} {
+		if lua.LVAsBool(t.RawGetString(name)) && len(d.Ban) == 0 {
+			l.report(t.field(name).pos, "%s: %s belongs to a ban: add ban = \"1h\"", d, name)
+		}
+	}
 	for _, name := range []string{"ban", "shadow"} {
 		if lua.LVAsBool(t.RawGetString(name)) && !d.Spec.Blames() {
 			v := t.field(name)
@@ -138,7 +144,11 @@ func detectOptions() []option[*Detector] {
 				return err
 			}},
 	}
-	return append(list, answerOptions()...)
+	list = append(list, answerOptions()...)
+	for _, f := range answerFields() {
+		list = append(list, option[*Detector]{f.Entry, func(l *loader, d *Detector, v value) error { return f.set(l, &d.Answer, v) }})
+	}
+	return list
 }
 
 // answerOptions say what follows when a source exceeds the threshold.
@@ -146,7 +156,7 @@ func answerOptions() []option[*Detector] {
 	return []option[*Detector]{
 		{Entry{Name: "ban", Takes: "time or list of times", Doc: `bans who exceeds it, for longer with each repeat; with per = "src/24" all of that prefix`, Example: `fw.detect "d" { on = closed, over = 10, within = "60s", ban = { "1h", "24h", "7d" } }`},
 			func(_ *loader, d *Detector, v value) (err error) {
-				d.Ban, err = durations(v)
+				d.Ban, err = banTimes(v)
 				return err
 			}},
 		{Entry{Name: "action", Takes: "function(hit)", Doc: "is called with the evidence", Example: `fw.detect "d" { on = closed, over = 10, within = "60s", action = function(hit) fw.log.warn(hit.src) end }`},

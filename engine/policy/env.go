@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"time"
 
 	"moonlatch/engine/geo"
 	"moonlatch/engine/memory"
@@ -17,10 +16,9 @@ import (
 // policy means the /64: then it is a /64 with the bits of that address, so that
 // who carries it out can do with the address alone.
 type Actions interface {
-	// Ban bans target for the time that its number of bans so far selects from
-	// times, which is not empty. An error, such as that the target is
-	// protected, is given to the policy as a value.
-	Ban(target netip.Prefix, times []time.Duration, why, by string) error
+	// Ban bans. An error, such as that the target is protected, is given to the
+	// policy as a value.
+	Ban(Ban) error
 	Unban(target netip.Prefix) error
 	Banned(netip.Addr) bool
 	Bans() int
@@ -56,7 +54,7 @@ type noActions struct{}
 
 var errNoActions = errors.New("no bans can be made here")
 
-func (noActions) Ban(netip.Prefix, []time.Duration, string, string) error { return errNoActions }
-func (noActions) Unban(netip.Prefix) error                                { return errNoActions }
-func (noActions) Banned(netip.Addr) bool                                  { return false }
-func (noActions) Bans() int                                               { return 0 }
+func (noActions) Ban(Ban) error            { return errNoActions }
+func (noActions) Unban(netip.Prefix) error { return errNoActions }
+func (noActions) Banned(netip.Addr) bool   { return false }
+func (noActions) Bans() int                { return 0 }

@@ -1,9 +1,14 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+	"go4.org/netipx"
 
 	"moonlatch/engine/ruleset"
 )
@@ -15,12 +20,60 @@ func (l *loader) protect(L *lua.LState) int {
 		L.RaiseError(`fw.protect { "198.51.100.7" } is expected, not %s`, got(L, 1))
 	}
 	v := l.value(L, 1)
-	set, err := addressSet(v)
+	set, hosts, err := protectable(v)
 	l.reportAll(v.pos, "fw.protect: ", err)
-	if err == nil {
-		l.protects.AddSet(set)
+	if err != nil {
+		return 0
+	}
+	l.protects.AddSet(set)
+	for _, name := range hosts {
+		if !slices.Contains(l.protectNames, name) {
+			l.protectNames = append(l.protectNames, name)
+		}
 	}
 	return 0
+}
+
+// protectable reads what addressSet does, and names of hosts.
+func protectable(v value) (*netipx.IPSet, []string, error) {
+	var all netipx.IPSetBuilder
+	var hosts []string
+	err := each(v, func(v value) error {
+		if s, ok := v.LValue.(lua.LString); ok {
+			if name, ok := hostName(string(s)); ok {
+				hosts = append(hosts, name)
+				return nil
+			}
+		}
+		set, err := addressSet(v)
+		switch {
+		case err != nil && v.Type() == lua.LTString && !strings.ContainsAny(v.String(), "/:"):
+			return fmt.Errorf("%w, and no full name of a host (\"admin.example.net\")", err)
+		case err != nil:
+			return err
+		}
+		all.AddSet(set)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := all.IPSet()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case set.ContainsPrefix(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), set.ContainsPrefix(netip.PrefixFrom(netip.IPv6Unspecified(), 0)):
+		return nil, nil, errors.New("everybody is protected then, and nobody could be banned")
+	}
+	return set, hosts, nil
+}
+
+// hostName reports whether a text is the full name of a host, such as "admin.example.net", and returns it in its usual form. What has
+// no dot, or ends like an address, is more likely a slip of the pen.
+func hostName(s string) (string, bool) {
+	name := strings.ToLower(strings.TrimSuffix(s, "."))
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return name, checkHostName(name) == nil && last != name && strings.Trim(last, "0123456789") != ""
 }
 
 // watch is fw.watchdog.

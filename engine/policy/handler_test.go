@@ -19,11 +19,14 @@ import (
 // book is a small ban book.
 type book map[netip.Prefix]string
 
-func (b book) Ban(target netip.Prefix, times []time.Duration, why, by string) error {
-	if target.Contains(netip.MustParseAddr("198.51.100.7")) {
+func (b book) Ban(ban Ban) error {
+	if ban.Target.Contains(netip.MustParseAddr("198.51.100.7")) {
 		return errors.New("198.51.100.7 is protected")
 	}
-	b[target] = fmt.Sprintf("%v %q by %s", times, why, by)
+	b[ban.Target] = fmt.Sprintf("%v %q by %s", ban.Times, ban.Why, ban.By)
+	if ban.Answer != (Answer{}) {
+		b[ban.Target] += fmt.Sprintf(" %+v", ban.Answer)
+	}
 	return nil
 }
 
@@ -196,7 +199,14 @@ func TestCallErrors(t *testing.T) {
 		{`fw.ban(ev.oif, "1h")`, `policy.lua:6: handler policy.lua:5: fw.ban(address, …) is expected, not nil: a misspelt name?`},
 		{`fw.ban("scanner", "1h")`, `policy.lua:6: handler policy.lua:5: fw.ban: "scanner" is no address or prefix`},
 		{`fw.ban("192.0.2.1/33", "1h")`, `policy.lua:6: handler policy.lua:5: fw.ban: "192.0.2.1/33" is no address or prefix`},
-		{`fw.ban(ev.src, "1h", {})`, `policy.lua:6: handler policy.lua:5: fw.ban(address, time, reason) is expected, not a table`},
+		{`fw.ban(ev.src, "11y")`, `policy.lua:6: handler policy.lua:5: fw.ban: a ban lasts ten years ("10y") at most`},
+		{`fw.ban(ev.src, "-1h")`, `policy.lua:6: handler policy.lua:5: fw.ban: "-1h" is no time: write for example "60s", "10m", "12h" or "7d"`},
+		{`fw.ban(ev.src, "1h", { kil = true })`, `policy.lua:6: handler policy.lua:5: fw.ban: unknown option "kil" (did you mean "kill"?)`},
+		{`fw.ban(ev.src, "1h", "why", { kill = 1 })`, `policy.lua:6: handler policy.lua:5: fw.ban: kill: true or false is expected, not the number 1`},
+		{`fw.ban(ev.src, "1h", "why", { spare = "conected" })`, `policy.lua:6: handler policy.lua:5: fw.ban: spare: "conected" is not possible (did you mean "connected"?): it is one of connected`},
+		{`fw.ban(ev.src, "1h", { "kill" })`, `policy.lua:6: handler policy.lua:5: fw.ban: its options are { kill = true, spare = "connected" }, not "kill"`},
+		{`fw.ban(ev.src, "1h", true)`, `policy.lua:6: handler policy.lua:5: fw.ban(address, time, reason, { kill = true }) is expected, not true`},
+		{`fw.ban(ev.src, "1h", "why", "again")`, `policy.lua:6: handler policy.lua:5: fw.ban(address, time, reason, { kill = true }) is expected: argument 4 is one too many`},
 		{`fw.banned("x")`, `policy.lua:6: handler policy.lua:5: fw.banned: "x" is no address ("192.0.2.1"), prefix ("192.0.2.0/24") or range ("192.0.2.1-192.0.2.9")`},
 		{`fw.chain "x"`, `policy.lua:6: handler policy.lua:5: fw.chain declares something, and a policy declares only while it is read: a handler cannot call it`},
 		{`fw.every("1m", function() end)`, `policy.lua:6: handler policy.lua:5: fw.every declares something, and a policy declares only while it is read: a handler cannot call it`},

@@ -30,6 +30,10 @@ type Policy struct {
 	feeds     []blocklist.Spec
 	warnings  []*ruleset.Error
 
+	protectNames []string
+	braking      Brake
+	aggregating  Aggregation
+
 	turn     sync.Mutex // held by who runs Lua
 	closed   bool
 	load     *loader         // nil once the policy is loaded
@@ -71,6 +75,15 @@ func (p *Policy) Watchdog() Watchdog { return p.watchdog }
 
 // Protected returns what the policy exempts from bans and traps.
 func (p *Policy) Protected() []netip.Prefix { return p.set.Protected }
+
+// ProtectedNames returns the names of hosts that the policy exempts from bans, whatever they resolve to.
+func (p *Policy) ProtectedNames() []string { return p.protectNames }
+
+// Brake returns how the policy wants its bans held back.
+func (p *Policy) Brake() Brake { return p.braking }
+
+// Aggregation returns when the policy wants neighbours banned together.
+func (p *Policy) Aggregation() Aggregation { return p.aggregating }
 
 // Warnings returns what is allowed but most likely a mistake.
 func (p *Policy) Warnings() []*ruleset.Error { return p.warnings }

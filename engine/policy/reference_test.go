@@ -32,6 +32,8 @@ var about = map[string]string{
 	"stream":           "Options of `fw.stream \"name\" { … }`.",
 	"detect":           "Options of `fw.detect \"name\" { … }`.",
 	"on":               "What the filter of `fw.on(stream, { … }, function(ev) … end)` can hold, beside the rule fields that a packet tells.",
+	"brake":            "Options of `fw.brake { … }`.",
+	"aggregate":        "Options of `fw.aggregate { … }`.",
 	"watchdog":         "Options of `fw.watchdog { … }`.",
 	"moonlatch.metric": "Metrics of the policy's own, declared as `fw.metric.counter(…)`. Each can have 4 labels and 100 combinations of their values; the names are held to Prometheus's conventions.",
 	"metric":           "Methods of such a metric, for handlers: `m:add(1, { label = value })`.",

@@ -48,6 +48,8 @@ func Reference() []Section {
 		section("stream", streamOptions()),
 		section("detect", detectOptions()),
 		section("on", filterOptions()),
+		section("brake", brakeOptions()),
+		section("aggregate", aggregateOptions()),
 		section("watchdog", watchdogOptions()),
 		section("moonlatch.probe", probeMembers()),
 		section("event", eventFields()),

@@ -25,9 +25,11 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "on", Takes: "stream, a filter if need be, function(ev)", Doc: "calls the function for each event of the stream that the filter lets through", Example: `fw.on(closed, { tcp = 3389 }, function(ev) fw.ban(ev.src, "6h", "rdp probe") end)`}, declare: (*loader).on},
 		{Entry: Entry{Name: "every", Takes: "time, function()", Doc: "calls the function again and again", Example: `fw.every("10m", function() fw.log.info("bans: " .. fw.bans()) end)`}, declare: (*loader).every},
 		{Entry: Entry{Name: "after", Takes: "time, function()", Doc: "calls the function once, that long after the policy has taken effect", Example: `fw.after("1m", function() fw.log.info("a minute old") end)`}, declare: (*loader).after},
-		{Entry: Entry{Name: "protect", Takes: "a list of addresses, prefixes, ranges and sets", Doc: "exempts them from every ban and every trap", Example: `fw.protect { "198.51.100.7", "2001:db8::/48" }`}, declare: (*loader).protect},
 		{Entry: Entry{Name: "feed", Takes: "name, then a table of options", Doc: "declares a set that the daemon fills, and keeps up to date, with a list that others publish", Example: feedForm}, declare: (*loader).newFeed},
 		{Entry: Entry{Name: "geo", Takes: "a table of options", Doc: "names the databases that tell countries and networks, for ev.country, ev.asn and sets", Example: `fw.geo { country = "/var/lib/GeoIP/GeoLite2-Country.mmdb" }`}, declare: (*loader).useGeo},
+		{Entry: Entry{Name: "protect", Takes: "a list of addresses, prefixes, ranges, sets and names of hosts", Doc: "exempts them from every ban and every trap; names are resolved again and again, and what they resolved to last is kept while they do not", Example: `fw.protect { "198.51.100.7", "2001:db8::/48", "admin.example.net" }`}, declare: (*loader).protect},
+		{Entry: Entry{Name: "brake", Takes: "a table of options", Doc: "holds the policy's own bans back when they become too many; there is one also in a policy that does not call it", Example: `fw.brake { bans = "100/min", share = "10% of 192.0.2.0/24" }`}, declare: (*loader).brake},
+		{Entry: Entry{Name: "aggregate", Takes: "a table of options", Doc: "says when enough banned neighbours become the ban of the prefix around them", Example: `fw.aggregate { ipv6 = "/56", ipv4 = "/24", over = 8 }`}, declare: (*loader).aggregate},
 		{Entry: Entry{Name: "watchdog", Takes: "a table of options", Doc: "sets how long a new ruleset stays on trial, what follows when nobody confirms it, and what keeps it in force from then on", Example: `fw.watchdog { confirm = "60s", fallback = "previous" }`}, declare: (*loader).watch},
 
 		{Entry: Entry{Name: "jump", Takes: "chain", Doc: "a verdict: goes on in another chain and comes back", Example: `input { "ssh", tcp = 22, fw.jump(ssh_in) }`}, declare: branchTo("jump", "jump")},
@@ -35,7 +37,7 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "trap", Takes: "time", Doc: "an item: the kernel drops everything from the packet's source for that time", Example: `input { "telnet", tcp = { 23, 2323 }, fw.trap "24h", fw.drop }`}, declare: trap},
 		{Entry: Entry{Name: "syslog", Takes: "prefix", Doc: "an item: writes the packet to the kernel's log", Example: `input { "odd", tcp = 7, fw.syslog("odd: "), fw.drop }`}, declare: syslog},
 
-		{Entry: Entry{Name: "ban", Takes: "address or prefix, time or list of times, reason", Doc: "bans a source; IPv6 addresses as their /64. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.ban(ev.src, { "1h", "24h" }, "knocked") end)`}, handle: (*Policy).ban},
+		{Entry: Entry{Name: "ban", Takes: "address or prefix, time or list of times, reason, options", Doc: "bans a source; IPv6 addresses as their /64. Its options are kill and spare, as those of a detector. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.ban(ev.src, { "1h", "24h" }, "knocked") end)`}, handle: (*Policy).ban},
 		{Entry: Entry{Name: "unban", Takes: "address or prefix", Doc: "ends a ban. Returns true, or false and why not", Example: `fw.on(closed, function(ev) fw.unban(ev.src) end)`}, handle: (*Policy).unban},
 		{Entry: Entry{Name: "banned", Takes: "address", Doc: "whether the address is banned", Example: `fw.on(closed, function(ev) if fw.banned(ev.src) then return end end)`}, handle: (*Policy).banned, reads: true},
 		{Entry: Entry{Name: "bans", Doc: "the number of bans in force", Example: `fw.every("1h", function() fw.log.info(fw.bans() .. " bans") end)`}, handle: (*Policy).bans, reads: true},
@@ -79,7 +81,7 @@ func verdictMembers() []member {
 func laterMembers() []member {
 	later := func(name, nft string) member { return member{Entry: Entry{Name: name, Instead: nft}} }
 	return []member{
-		later("brake", "-"), later("notify", "-"),
+		later("notify", "-"),
 	}
 }
 
