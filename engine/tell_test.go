@@ -79,6 +79,21 @@ func TestTellsBansThatEnd(t *testing.T) {
 	}
 }
 
+// TestTellsStorms, and when they are over.
+func TestTellsStorms(t *testing.T) {
+	tell, log, s := newTeller(t)
+	tell.storm(ban.Storm{Reason: ban.SuppressedRate, Count: 1, Err: ban.ErrRate})
+	tell.storm(ban.Storm{Reason: ban.SuppressedRate, Count: 15, Over: true})
+	for _, want := range []string{"bans are held back", "bans are held back: that is over"} {
+		if it, ok := s.Try(); !ok || it.Kind != feed.KindBrake || !strings.HasPrefix(it.Notice.Title, want) {
+			t.Errorf("told as %+v, want %s", it.Notice, want)
+		}
+	}
+	if !strings.Contains(log.String(), "field_bans=15") {
+		t.Errorf("log: %s", log)
+	}
+}
+
 // A Book tells of each ban and of each end, however it comes about.
 func TestBookTells(t *testing.T) {
 	tell, _, s := newTeller(t)

@@ -32,15 +32,14 @@ const (
 	KindLease    Kind = "lease"     // the liveness lease is in trouble, ran out, or is renewed again: Lease
 	KindFault    Kind = "fault"     // a callback of the policy's failed: Fault
 	KindBrake    Kind = "brake"     // a storm of bans is braked, or over: Notice
-	KindList     Kind = "list"      // a list of addresses was refused: Notice
-	KindNotice   Kind = "notice"    // the policy's fw.notify, or anything else worth telling: Notice
+	KindNotice   Kind = "notice"    // anything else worth telling, to the target that it names: Notice
 )
 
 // Kinds lists all kinds, in the order in which documentation tells of them.
 func Kinds() []Kind {
 	return []Kind{
 		KindEvent, KindBan, KindUnban, KindWouldBan, KindRefused, KindApply, KindExtend, KindConfirm, KindRollback, KindTrialEnd, KindReset,
-		KindDrift, KindLease, KindFault, KindBrake, KindList, KindNotice,
+		KindDrift, KindLease, KindFault, KindBrake, KindNotice,
 	}
 }
 
@@ -142,8 +141,8 @@ type Fault struct {
 
 // Notice is something worth telling a person.
 type Notice struct {
-	To     string  `json:"to,omitempty"` // the target that a policy names
-	By     string  `json:"by,omitempty"` // who tells it: a place in the policy, a list, a brake
+	To     string  `json:"to,omitempty"` // the one target of notifications that is told
+	By     string  `json:"by,omitempty"` // who tells it
 	Title  string  `json:"title"`
 	Text   string  `json:"text,omitempty"`
 	Fields []Field `json:"fields,omitempty"`

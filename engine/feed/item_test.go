@@ -38,8 +38,7 @@ func examples() []Item {
 		{Kind: KindDrift, Drift: &Drift{What: "chain input is gone", Done: DriftHealed, Process: "nft", PID: 42}},
 		{Kind: KindLease, Lease: &Lease{Generation: 8, State: LeaseFailing, Seconds: 10, Why: "check failed", Traceback: "web.lua:3"}},
 		{Kind: KindFault, Fault: &Fault{Callback: "web.lua:9", Kind: "handler", Place: "web.lua:10", Reason: "runtime", Message: "nil", Traceback: "web.lua:10", Off: true}},
-		{Kind: KindBrake, Notice: &Notice{By: "fw.brake", Title: "bans are braked"}},
-		{Kind: KindList, Notice: &Notice{By: "drop.txt", Title: "a list is refused"}},
+		{Kind: KindBrake, Notice: &Notice{By: "brake", Title: "bans are held back", Fields: []Field{{"reason", "rate"}}}},
 		{Kind: KindNotice, Notice: &Notice{To: "ops", By: "web.lua:12", Title: "hello", Text: "world", Fields: []Field{{"src", "203.0.113.9"}}}},
 	}
 	for i := range items {
