@@ -20,7 +20,6 @@ type historyOptions struct {
 	kinds  []string
 	policy string
 	limit  int
-	csv    bool
 }
 
 func (a *app) historyCommand() *cobra.Command {
@@ -40,13 +39,14 @@ The kinds are ` + strings.Join(engine.HistoryKinds(), ", ") + `.`,
 		Example: `  moonlatch history --since 7d --kind ban,unban
   moonlatch history 203.0.113.9 --since 90d
   moonlatch history --kind audit -o json`,
-		Args: cobra.MaximumNArgs(1),
+		Args:        cobra.MaximumNArgs(1),
+		Annotations: map[string]string{moreOutputs: outputCSV + " " + outputTable},
 		RunE: func(c *cobra.Command, args []string) error {
 			req := control.HistoryRequest{Kinds: o.kinds, Policy: o.policy, Limit: o.limit, Since: time.Now().Add(-time.Duration(o.since))}
 			if len(args) == 1 {
 				req.Target = args[0]
 			}
-			return a.history(c, req, o.csv)
+			return a.history(c, req)
 		},
 	}
 	flags := c.Flags()
@@ -54,7 +54,6 @@ The kinds are ` + strings.Join(engine.HistoryKinds(), ", ") + `.`,
 	flags.StringSliceVar(&o.kinds, "kind", nil, "only these kinds, such as ban,unban")
 	flags.StringVar(&o.policy, "policy", "", "only what this policy's `file`, detector, handler or person did")
 	flags.IntVarP(&o.limit, "limit", "n", 1000, "at most so many, the latest")
-	flags.BoolVar(&o.csv, "csv", false, "print comma-separated values")
 	// These fail only for flags that are not there.
 	c.RegisterFlagCompletionFunc("since", completeDurations)
 	c.RegisterFlagCompletionFunc("kind", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -63,7 +62,7 @@ The kinds are ` + strings.Join(engine.HistoryKinds(), ", ") + `.`,
 	return c
 }
 
-func (a *app) history(c *cobra.Command, req control.HistoryRequest, asCSV bool) error {
+func (a *app) history(c *cobra.Command, req control.HistoryRequest) error {
 	if req.Limit < 1 || req.Limit > control.MaxHistory {
 		return usageError{fmt.Errorf("--limit is from 1 to %d", control.MaxHistory), c.CommandPath()}
 	}
@@ -75,7 +74,7 @@ func (a *app) history(c *cobra.Command, req control.HistoryRequest, asCSV bool) 
 	if err != nil {
 		return err
 	}
-	if asCSV {
+	if a.output == outputCSV {
 		return a.csv(all)
 	}
 	doc := struct {
