@@ -52,6 +52,7 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.openings.Allow() || !s.enter() {
 		w.Header().Set("Retry-After", "10")
+		w.Header().Set("Connection", "close") // it must not hold a connection while it waits
 		refuse(w, http.StatusServiceUnavailable, control.Busy, fmt.Sprintf("%d pages listen already, or too many came at once: try again in some seconds", maxStreams))
 		return
 	}

@@ -185,7 +185,7 @@ func TestTooManyStreams(t *testing.T) {
 		p.streams.places <- struct{}{}
 	}
 	resp, text := p.request(t, "GET", "/api/events", "")
-	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(text, "try again") {
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !resp.Close || !strings.Contains(text, "try again") {
 		t.Errorf("one more than %d: %d %s", maxStreams, resp.StatusCode, text)
 	}
 	<-p.streams.places

@@ -41,7 +41,7 @@ function Answer({ answer: a, again }) {
     ${a.protected?.map((p) => html`<section class="reason good"><${Icon} name="shield" /><div><h3>Protected</h3><p>${p.target} by ${p.by}. Whatever bans there are, its packets pass them.</p></div></section>`)}
     ${a.bans?.map((b) => html`<section class="reason bad"><${Icon} name="ban" /><div>
       <h3>Banned${b.target !== a.target && ` as part of ${b.target}`}, ${isSet(b.until) ? `for another ${span((Date.parse(b.until) - Date.now()) / 1000)}` : "for ever"}</h3>
-      <p>${b.why || "No reason was given."} By ${b.by}${b.place && html` at <code>${b.place}</code>`}${isSet(b.since) && `, since ${moment(b.since)}`}.</p>
+      <p>${b.why || "No reason was given"}. By ${b.by}${b.place && html` at <code>${b.place}</code>`}${isSet(b.since) && `, since ${moment(b.since)}`}.</p>
       ${b.evidence && html`<${Evidence} evidence=${b.evidence} />`}
       <button onClick=${() => unban(b.target)} data-unban>Unban</button></div></section>`)}
     ${!a.protected?.length && !a.bans?.length && html`<section class="reason"><${Icon} name="check" /><div><h3>No ban covers it</h3><p>${
