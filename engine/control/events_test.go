@@ -116,9 +116,13 @@ func TestEventsEndWithTheServer(t *testing.T) {
 		})
 	}()
 	<-began
+	start := time.Now()
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("a daemon that ended is the error %v", err)
+	}
+	if took := time.Since(start); took >= grace {
+		t.Errorf("it took %s, as long as requests under way may take", took)
 	}
 }
 

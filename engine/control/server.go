@@ -21,6 +21,9 @@ import (
 // maxBody bounds a request: a policy with long lists of addresses.
 const maxBody = 256 << 20
 
+// grace is how long requests that are under way may take when the daemon ends.
+const grace = 2 * time.Second
+
 // Listen makes the control socket, for the owner and the group only. A socket
 // that a dead daemon left behind is replaced; one that answers is an error.
 func Listen(path string) (net.Listener, error) {
@@ -75,9 +78,9 @@ func Serve(ctx context.Context, l net.Listener, s Service, log *slog.Logger) err
 		return fmt.Errorf("control socket: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
+	if err := srv.Shutdown(last); err != nil {
 		srv.Close()
 	}
 	<-done

@@ -91,6 +91,7 @@ func hook(t *testing.T, answer func(n int) int) (*httptest.Server, func() []requ
 		got = append(got, request{r.Method, r.URL.EscapedPath(), r.Header.Get("Authorization"), r.Header.Get("Title"), string(body)})
 		n := len(got)
 		mu.Unlock()
+		w.Header().Set("Location", "/elsewhere") // which matters to a redirect only
 		w.WriteHeader(answer(n))
 	}))
 	t.Cleanup(s.Close)
