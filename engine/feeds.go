@@ -10,6 +10,7 @@ import (
 
 	"moonlatch/engine/blocklist"
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
@@ -93,6 +94,11 @@ func (f *Firewall) trySwapFeed(name string, l blocklist.List) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// refusedFeed tells of a list that came and is not taken.
+func (d *Daemon) refusedFeed(name string, why error) {
+	d.tell(feed.Item{Kind: feed.KindList, Notice: &feed.Notice{By: name, Title: "the feed " + name + " is not updated: its last good copy stays in force", Text: why.Error()}})
 }
 
 // keepFeeds makes the feeds of the policies that are, or may soon be, in force those that are fetched.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"moonlatch/engine/ban"
+	"moonlatch/engine/blocklist"
 	"moonlatch/engine/control"
 	"moonlatch/engine/detect"
 	"moonlatch/engine/feed"
@@ -41,6 +42,7 @@ type Snapshot struct {
 	Liveness Liveness
 
 	Outputs []feed.OutputStats // of what takes items of the feed elsewhere
+	Feeds   []blocklist.State  // lists of others that are kept up to date
 
 	Group       uint16 // of NFLOG
 	Events      uint64 // received from NFLOG
@@ -114,6 +116,7 @@ func (d *Daemon) Snapshot() Snapshot {
 		"reset":    d.counters.rollbacks[byReset].Load(),
 	}
 	s.Liveness = d.liveness.snapshot()
+	s.Feeds = d.feedKeeper.States()
 	s.History = d.history.stats()
 	for _, o := range d.outputs {
 		s.Outputs = append(s.Outputs, o.Stats()...)

@@ -68,6 +68,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	out.banning(&s)
 	out.history(&s.History)
 	out.outputs(&s)
+	out.feeds(&s)
 	if s.Policy != "" {
 		c.metrics.of(s.Policy)
 	}
@@ -234,6 +235,15 @@ func (s scrape) history(h *engine.HistoryStats) {
 	s.count(s.storeSetAside, h.SetAside)
 	s.count(s.storeTransactions, h.Batches)
 	s.send(s.storeTransactionTime, h.Busy.Seconds())
+}
+
+func (s scrape) feeds(snap *engine.Snapshot) {
+	for _, f := range snap.Feeds {
+		s.send(s.feedEntries, float64(f.Entries), f.Name)
+		s.send(s.feedOK, truth(f.Error == ""), f.Name)
+		s.send(s.feedSuccess, unix(f.Fetched), f.Name)
+		s.count(s.feedRefused, f.Refused, f.Name)
+	}
 }
 
 func (s scrape) outputs(snap *engine.Snapshot) {

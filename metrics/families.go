@@ -41,6 +41,8 @@ type families struct {
 	storeOK, storeSize, storeQueue, storeWritten, storeDropped            family
 	storeFailures, storeSetAside, storeTransactions, storeTransactionTime family
 
+	feedEntries, feedOK, feedSuccess, feedRefused family
+
 	outputSent, outputFailed, outputDropped, outputSuppressed family
 
 	descs []*prometheus.Desc
@@ -56,6 +58,7 @@ func newFamilies() *families {
 	f.banning()
 	f.history()
 	f.outputs()
+	f.feeds()
 	return f
 }
 
@@ -135,6 +138,13 @@ func (f *families) history() {
 	f.storeSetAside = f.counter("store_set_aside_total", "Histories that could not be read, and were set aside for a new one.")
 	f.storeTransactions = f.counter("store_transactions_total", "Transactions that wrote to the history.")
 	f.storeTransactionTime = f.counter("store_transaction_seconds_total", "Time that those took.")
+}
+
+func (f *families) feeds() {
+	f.feedEntries = f.gauge("feed_entries", "Entries of the last good copy of a list that fw.feed keeps up to date.", "feed")
+	f.feedOK = f.gauge("feed_ok", "Whether the last attempt to update a feed succeeded (1) or not (0); its last good copy stays in force.", "feed")
+	f.feedSuccess = f.gauge("feed_last_success_timestamp_seconds", "Unix time at which a feed brought a new list last; 0 if it never did.", "feed")
+	f.feedRefused = f.counter("feed_refused_total", "Lists that came and were not taken: malformed, shrunk too much, too large, or covering what is protected.", "feed")
 }
 
 func (f *families) outputs() {

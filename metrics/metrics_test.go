@@ -19,6 +19,7 @@ import (
 
 	"moonlatch/engine"
 	"moonlatch/engine/ban"
+	"moonlatch/engine/blocklist"
 	"moonlatch/engine/detect"
 	"moonlatch/engine/feed"
 	"moonlatch/engine/policy"
@@ -60,6 +61,7 @@ func fresh() state {
 		Sets:      []engine.SetCount{{Set: "banned4"}},
 		History:   engine.HistoryStats{Open: true},
 		Outputs:   []feed.OutputStats{{Name: "ops"}},
+		Feeds:     []blocklist.State{{Name: "drop"}},
 		Callbacks: []engine.CallbackCount{{Name: "web.lua:30", Kind: "handler"}},
 	}
 }
@@ -116,6 +118,7 @@ func busy() state {
 		History: engine.HistoryStats{Open: true, Stats: store.Stats{
 			Written: 21, Dropped: 22, Uncounted: 23, Failed: 24, SetAside: 1, Batches: 25, Busy: 1500 * time.Millisecond, Queued: 3, Size: 4096, Failing: "no space left on device",
 		}},
+		Feeds:     []blocklist.State{{Name: "drop", Entries: 41, Fetched: time.Unix(1_700_000_001, 0), Error: "404 Not Found", Refused: 42}},
 		Outputs:   []feed.OutputStats{{Name: "ops", Sent: 31, Failed: 32, Dropped: 33, Suppressed: 34}},
 		Sets:      []engine.SetCount{{Set: "admins4", Elements: 3, Limit: 65535}, {Set: "banned4", Elements: 9}},
 		Callbacks: []engine.CallbackCount{{Name: "web.lua:30", Kind: "handler", Off: true, CallbackStats: policy.CallbackStats{Calls: 90, Errors: 4, Timeouts: 5, Took: 1500 * time.Millisecond}}},

@@ -118,6 +118,11 @@ fw.watchdog { lease = "30s" }
 // TestDashboardsShowData runs a daemon under traffic, Prometheus beside it, and asks what each panel asks.
 func TestDashboardsShowData(t *testing.T) {
 	l := startDaemon(t)
+	list := filepath.Join(t.TempDir(), "drop.txt")
+	if err := os.WriteFile(list, []byte("198.51.100.0/24\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	everything := everything + fmt.Sprintf("input { \"listed\", src = fw.feed \"drop\" { file = %q, every = \"1h\" }, fw.drop }\n", list)
 	l.apply(everything)
 	if _, err := l.daemon.Confirm(t.Context(), control.ConfirmRequest{}); err != nil {
 		t.Fatal(err)

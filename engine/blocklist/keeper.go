@@ -22,6 +22,8 @@ type Config struct {
 	Protects func(netip.Prefix) bool
 	// Swap puts a list in the place of what the kernel holds of it.
 	Swap func(ctx context.Context, name string, l List) error
+	// Refused hears of each list that came and is not taken. May be nil, which logs it.
+	Refused func(name string, why error)
 }
 
 // A Keeper fetches lists when their time has come. Keep may be called by any goroutine.
@@ -204,15 +206,24 @@ func (k *Keeper) update(ctx context.Context, s Spec) {
 	default:
 		st.Error, st.Failures = err.Error(), st.Failures+1
 		st.Next = now.Add(backoff(st.Failures, s.Every)).UTC()
-		if errors.Is(err, errRefused) {
-			st.Refused++
-		}
-		k.cfg.Log.Error("a feed was not updated: its last good copy stays in force", "feed", s.Name, "error", err, "entries", st.Entries, "failures", st.Failures)
+		k.tell(s, &st, err)
 	}
 	if err := k.cfg.Store.setState(st); err != nil {
 		k.cfg.Log.Error("the state of a feed cannot be kept", "feed", s.Name, "error", err)
 		k.giveUp(s.Name) // or it would be fetched again and again
 	}
+}
+
+// tell tells of a list that was not updated: its last good copy stays in force.
+func (k *Keeper) tell(s Spec, st *State, err error) {
+	if errors.Is(err, errRefused) {
+		st.Refused++
+		if k.cfg.Refused != nil {
+			k.cfg.Refused(s.Name, err)
+			return
+		}
+	}
+	k.cfg.Log.Error("a feed was not updated: its last good copy stays in force", "feed", s.Name, "error", err, "entries", st.Entries, "failures", st.Failures)
 }
 
 // giveUp keeps a list no more, until Keep.

@@ -32,6 +32,7 @@ const (
 	KindLease    Kind = "lease"     // the liveness lease is in trouble, ran out, or is renewed again: Lease
 	KindFault    Kind = "fault"     // a callback of the policy's failed: Fault
 	KindBrake    Kind = "brake"     // a storm of bans is braked, or over: Notice
+	KindList     Kind = "list"      // a list of addresses was refused: Notice
 	KindNotice   Kind = "notice"    // anything else worth telling, to the target that it names: Notice
 )
 
@@ -39,7 +40,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		KindEvent, KindBan, KindUnban, KindWouldBan, KindRefused, KindApply, KindExtend, KindConfirm, KindRollback, KindTrialEnd, KindReset,
-		KindDrift, KindLease, KindFault, KindBrake, KindNotice,
+		KindDrift, KindLease, KindFault, KindBrake, KindList, KindNotice,
 	}
 }
 
