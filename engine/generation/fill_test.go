@@ -82,6 +82,19 @@ func TestLargeSets(t *testing.T) {
 	}
 }
 
+// TestSetsTogether has sets of which none is large, and all together more than the kernel takes of
+// a user namespace in one message.
+func TestSetsTogether(t *testing.T) {
+	s := newServer(t)
+	must(t, s.applyRuleset(blockingAmong(t, 3900)))
+	s.expect("on trial", false, false)
+	s.mustConfirm()
+	s.reboot()
+	_, err := s.restore()
+	must(t, err)
+	s.expect("restored", false, false)
+}
+
 // TestLargeSetsNotSaved: what cannot be stored is not in force, and nothing of it is left.
 func TestLargeSetsNotSaved(t *testing.T) {
 	s := newServer(t)

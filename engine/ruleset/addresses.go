@@ -116,7 +116,7 @@ func (a *Addresses) half(f family) *Addresses {
 // are neighbours by chance and have merged into ranges: they are worth taking apart again.
 func (a *Addresses) singles() (n uint64, ok bool) {
 	limit := uint64(a.Len())
-	if a.Len() >= fillSize {
+	if a.Len() > textSize { // and so never in the text, which would take ranges
 		limit *= 2
 	}
 	for _, s := range a.v4 {

@@ -99,7 +99,7 @@ func wide(n uint32) netip.Addr {
 
 // TestSingles: a list of addresses is held one by one, though some are neighbours; networks are not.
 func TestSingles(t *testing.T) {
-	const n = 2 * fillSize
+	const n = 2 * textSize
 	for _, tt := range []struct {
 		name   string
 		add    func(i uint32) string
@@ -155,7 +155,7 @@ func r6(from, more uint32) string {
 func TestDigestOfLargeSets(t *testing.T) {
 	digest := func(skip uint32) string {
 		var b AddressesBuilder
-		for i := range uint32(2 * fillSize) {
+		for i := range uint32(2 * textSize) {
 			if i != skip {
 				b.Add(netipx.MustParseIPRange(r4(2*i, 0)))
 			}

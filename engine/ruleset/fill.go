@@ -1,9 +1,15 @@
 package ruleset
 
-// fillSize is from how many ranges on a set's content goes into the kernel over
-// netlink: as nft text, a million addresses cost nft five seconds and several
-// hundred megabytes, and in a user namespace the kernel takes no such message.
-const fillSize = 4096
+import (
+	"math"
+	"slices"
+)
+
+// textSize is how many ranges all sets in a ruleset's text hold together. The content of the largest goes into the
+// kernel over netlink, as much of it as does not fit: as nft text, a million addresses cost nft five seconds and several hundred
+// megabytes, and in a user namespace the kernel takes no message of more than 208 KiB (net/core/sock.h:
+// SK_WMEM_DEFAULT, which only root may go beyond), of which a range takes up to 64 bytes, and a rule a few hundred.
+const textSize = 1024
 
 // Fill is what belongs into a kernel set whose content is too large for the text.
 type Fill struct {
@@ -40,6 +46,26 @@ func (r *Ruleset) Kept() []Kept {
 // Fills lists the contents that Render leaves out. Put them in before the
 // tables' lease is filled, and the generation is never seen without them.
 func (r *Ruleset) Fills() []Fill {
+	all := r.halvesOfSets()
+	bySize := slices.Clone(all)
+	slices.SortStableFunc(bySize, func(a, b Fill) int { return b.Addrs.Len() - a.Addrs.Len() })
+	bySize = slices.DeleteFunc(bySize, func(f Fill) bool { return f.Feed }) // none of these is in the text
+	inText, least := 0, math.MaxInt // ranges in the text; the smallest content that is left out
+	for _, f := range bySize {
+		inText += f.Addrs.Len()
+	}
+	for _, f := range bySize {
+		if inText <= textSize {
+			break
+		}
+		least = f.Addrs.Len()
+		inText -= least
+	}
+	return slices.DeleteFunc(all, func(f Fill) bool { n := f.Addrs.Len(); return n == 0 || n < least && !f.Feed })
+}
+
+// halvesOfSets lists the content of every set of addresses, each address family's for itself.
+func (r *Ruleset) halvesOfSets() []Fill {
 	var out []Fill
 	for _, f := range r.Families() {
 		for _, s := range r.Sets {
@@ -47,9 +73,7 @@ func (r *Ruleset) Fills() []Fill {
 				continue
 			}
 			for _, family := range [...]family{ipv4, ipv6} {
-				if half := s.Addrs.half(family); half.Len() >= fillSize || s.Feed && half.Len() > 0 {
-					out = append(out, Fill{f, s.Name + family.digit(), half, s.Feed})
-				}
+				out = append(out, Fill{f, s.Name + family.digit(), s.Addrs.half(family), s.Feed})
 			}
 		}
 	}

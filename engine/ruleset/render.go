@@ -20,9 +20,9 @@ type Options struct {
 // Render writes the tables of a generation as nft text, one rule a line, without
 // what Fills lists. The ruleset must have passed Validate.
 func (r *Ruleset) Render(o Options) *Script {
-	s := &Script{}
+	s, left := &Script{}, r.Fills()
 	for _, f := range r.Families() {
-		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), options: o, declared: map[string]bool{}}
+		w := writer{Script: s, set: r, family: f, table: Table(o.Generation), options: o, left: left, declared: map[string]bool{}}
 		w.render()
 	}
 	return s
@@ -76,6 +76,7 @@ type writer struct {
 	family  Family
 	table   string
 	options Options
+	left    []Fill // what does not stand in the text
 
 	halves   map[string]bool // the names of sets and maps with a half of each family
 	objects  []string        // limits, quotas and sets that rules turned out to need
@@ -262,14 +263,19 @@ func (w *writer) namedSet(s *Set) {
 		if single {
 			kind = ""
 		}
-		switch large := addrs.Len() >= fillSize; {
-		case !large:
+		switch left := w.leaves(s.Name + f.digit()); {
+		case !left:
 			content = elements(rangeTexts(addrs.Ranges()))
 		case single:
 			kind = fmt.Sprintf(" size %d;", n) // the kernel then makes the whole hash at once
 		}
 		w.at(s.Pos, "\tset %s%s { type %s;%s%s }", s.Name, f.digit(), typ, kind, content)
 	}
+}
+
+// leaves reports whether a set's content does not stand in the text.
+func (w *writer) leaves(set string) bool {
+	return slices.ContainsFunc(w.left, func(f Fill) bool { return f.Family == w.family && f.Set == set })
 }
 
 // elements renders a set's content, or nothing: nft has no empty list.
