@@ -15,7 +15,10 @@ import (
 // manual work, but for what an administrator, a service manager or a boot would do.
 func (l *life) heal(ctx context.Context, s step) {
 	l.faults.Wait()
-	l.prog.clock = 0
+	l.prog.clock, l.blocked = 0, false
+	if s.spoilsDisk() {
+		l.dumb = time.Now().Add(historyPause)
+	}
 	if err := l.host.mend(ctx); err != nil && ctx.Err() == nil {
 		l.run.fail(err)
 	}
@@ -39,7 +42,7 @@ func (l *life) heal(ctx context.Context, s step) {
 		l.outlive = false
 		for _, m := range l.host.pool {
 			if l.emptied {
-				m.forget()
+				m.boot()
 			}
 		}
 	}

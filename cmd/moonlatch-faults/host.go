@@ -33,6 +33,7 @@ type host struct {
 	folder         string
 	program        *program
 	judge          *judge
+	delays         delays
 	struck         func(kind string) // is told of faults that strike by themselves
 	wrapped        atomic.Value      // the string that says how nft fails at present, "" where it does not
 	pump           *pump

@@ -39,10 +39,13 @@ type life struct {
 	mu      sync.Mutex
 	trace   []string
 	broken  []violation
+	busy    string         // what a busy machine held up before the first of them, or ""
 	log     string         // the end of the daemon's, if a promise was broken
 	emptied bool           // in this step, somebody took everything out of the kernel
+	dumb    time.Time      // until then the daemon may record nothing, since the disk took nothing
 	heals   int            // what somebody flushed since the daemon began
 	outlive bool           // the daemon has lived through this step so far
+	blocked bool           // in this step, something may be in the way of commands on purpose
 	faults  sync.WaitGroup // those that are still to strike, or at it
 
 	unwatched atomic.Bool // in this step, both of a guard's watchdogs were killed, or stopped
@@ -90,6 +93,7 @@ func (r *run) liveOut(ctx context.Context, number uint64) *life {
 func (l *life) play(ctx context.Context, s step) {
 	l.host.judge.only(l.kernel)
 	l.emptied, l.acknowledged, l.before, l.storedBefore = false, false, l.kernel, l.stored
+	l.blocked = s.blocks()
 	l.prog.clock = s.clock
 	if s.clock != 0 {
 		l.run.struck(faultClock)
@@ -130,6 +134,9 @@ func (l *life) report(v violation) {
 		return
 	}
 	l.mu.Lock()
+	if len(l.broken) == 0 {
+		l.busy = l.host.delays.since(v.At.Add(-settleTime))
+	}
 	l.broken = append(l.broken, v)
 	first := len(l.broken) <= 3
 	l.mu.Unlock()
@@ -165,7 +172,11 @@ func (l *life) do(ctx context.Context, s step, phase int, arg ...string) result 
 
 // done checks what holds for every command, however it ended.
 func (l *life) done(r result) {
-	l.note("%s (%s)", r, r.ended.Sub(r.began).Round(time.Millisecond))
+	took := r.ended.Sub(r.began)
+	l.note("%s (%s)", r, took.Round(time.Millisecond))
+	if !l.blocked {
+		l.host.delays.add(took/slowdown, "moonlatch "+r.args[0])
+	}
 	l.run.operation(r.args[0])
 	if strings.Contains(r.err, "goroutine ") || r.code == 2 {
 		l.breaks(noAnswer, "%s", r)
@@ -243,7 +254,7 @@ func (l *life) wantDaemon(ctx context.Context, want bool) bool {
 	switch {
 	case want && !l.prog.alive():
 		began := time.Now()
-		l.heals = 0
+		l.heals, l.dumb = 0, time.Time{}
 		if err := l.prog.start(ctx); err != nil && ctx.Err() == nil {
 			l.breaks(noAnswer, "the daemon does not start: %v", err)
 			return false

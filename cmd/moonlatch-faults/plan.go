@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -200,6 +201,18 @@ func newFault(r *rand.Rand, s step) fault {
 		f.phase = phaseSecond
 	}
 	return f
+}
+
+// blocks reports whether something of the step may be in the way of its commands.
+func (s step) blocks() bool {
+	return s.op == opPower || s.does == doesStay || slices.ContainsFunc(s.faults, func(f fault) bool {
+		return f.holdsUp() || f.kind == faultStopDaemon || f.kind == faultStopParent || strings.HasPrefix(f.kind, faultNFT)
+	})
+}
+
+// spoilsDisk reports whether the disk takes nothing in the step.
+func (s step) spoilsDisk() bool {
+	return slices.ContainsFunc(s.faults, func(f fault) bool { return f.kind == faultFull || f.kind == faultReadOnly })
 }
 
 // holdsUp reports whether a guarded command may be held up past its guard's end.

@@ -31,6 +31,7 @@ type member struct {
 
 	banned bool      // a ban was acknowledged, and nothing can have lifted it since
 	until  time.Time // it holds at least until then
+	record bool      // what is known of it is on disk: a boot knows it, too
 	unsure bool      // banned or not: the command was killed, or others took the bans away
 	gone   time.Time // whatever ban there was, it is over by then
 }
@@ -51,15 +52,27 @@ func (m *member) forget() {
 	}
 }
 
-// mayBe takes note of a command that bans the member for a time.
-func (m *member) mayBe(r result, lasts time.Duration) {
+// boot takes note that the kernel has lost the ban, and that what is on record was put back.
+func (m *member) boot() {
+	if !m.record {
+		m.unsure, m.banned = m.unsure || m.banned || time.Now().Before(m.gone), false
+	}
+}
+
+// free takes note that the ban was lifted, and whether that is on record.
+func (m *member) free(record bool) {
+	m.banned, m.unsure, m.record = false, false, record
+}
+
+// mayBe takes note of a command that bans the member for a time, and whether that is on record, if it is done.
+func (m *member) mayBe(r result, lasts time.Duration, record bool) {
 	until := r.began.Add(lasts)
 	if gone := time.Now().Add(lasts + margin); gone.After(m.gone) {
 		m.gone = gone
 	}
 	switch {
 	case r.ok():
-		m.banned, m.unsure, m.until = true, false, until
+		m.banned, m.unsure, m.until, m.record = true, false, until, record
 	case !m.banned:
 		m.unsure = true
 	case until.Before(m.until):

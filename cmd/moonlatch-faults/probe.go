@@ -31,6 +31,7 @@ const (
 type pump struct {
 	server  [ports]int // sockets of the server
 	probers []*prober
+	delays  *delays
 
 	laps []lap // the last ones
 }
@@ -53,7 +54,7 @@ type prober struct {
 
 // newPump makes the sockets: those of the server, and one for each pair of addresses.
 func newPump(h *host, pairs [][2]netip.Addr) (p *pump, err error) {
-	p = &pump{}
+	p = &pump{delays: &h.delays}
 	for i := range p.server {
 		if p.server[i], err = udpSocket(h.server, netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(firstPort+i))); err != nil {
 			return nil, err
@@ -106,6 +107,7 @@ func (p *pump) run(ctx context.Context) {
 			end = time.Now().Add(2*softTime + 10*beat)
 		}
 		if now := time.Now(); end.IsZero() && !now.Before(next) {
+			p.delays.add(now.Sub(next), "the client")
 			for _, q := range p.probers {
 				q.burst()
 			}
@@ -148,7 +150,7 @@ func (p *pump) lap() {
 	}
 	if len(p.laps) > 0 && began.Sub(p.laps[0].ended) > softTime {
 		for _, q := range p.probers {
-			q.judge(p.laps[0].began.Add(-softTime))
+			p.delays.add(q.judge(p.laps[0].began.Add(-softTime)), "a packet")
 		}
 	}
 	p.laps = append(p.laps, lap{began, time.Now()})
@@ -220,10 +222,10 @@ func (q *prober) read(b []byte) {
 	}
 }
 
-// judge has every burst judged that is older than that.
-func (q *prober) judge(than time.Time) {
+// judge has every burst judged that is older than that, and returns how long packets were under way.
+func (q *prober) judge(than time.Time) (lag time.Duration) {
 	q.mu.Lock()
-	lag := underWay
+	lag = underWay
 	for _, b := range q.bursts {
 		lag = max(lag, b.back.Sub(b.last))
 	}
@@ -238,6 +240,7 @@ func (q *prober) judge(than time.Time) {
 	for _, b := range ready {
 		q.seq.add(b)
 	}
+	return lag
 }
 
 // now tells what the last bursts since an instant agree on, as far as can be seen by now.

@@ -14,6 +14,7 @@ type process struct {
 	name   string // of its program, as far as the kernel keeps it
 	ours   bool   // it is a moonlatch
 	daemon bool
+	stands bool // it was stopped, and does not go on yet
 
 	watchdog bool // of a guard: the one on duty, or its standby
 }
@@ -42,7 +43,8 @@ func (p *program) processes() []process {
 		}
 		name, _ := os.ReadFile(filepath.Join(folder, "comm"))
 		args, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
-		q := process{pid: pid, name: strings.TrimSpace(string(name))}
+		stat, _ := os.ReadFile(filepath.Join(folder, "stat"))
+		q := process{pid: pid, name: strings.TrimSpace(string(name)), stands: bytes.Contains(stat, []byte(") T "))}
 		const kept = 15                                               // linux/sched.h: TASK_COMM_LEN, less its zero
 		q.watchdog = bytes.Contains(args, []byte("\x00watchdog\x00")) // its program's name is that of a link
 		q.ours = q.watchdog || q.name == own[:min(len(own), kept)]

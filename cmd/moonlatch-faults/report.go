@@ -31,6 +31,7 @@ type report struct {
 	HeldUp     int            `json:"bursts_held_up"`
 	Promises   []held         `json:"promises"`
 	Broken     []account      `json:"broken"`
+	Unjudged   []account      `json:"unjudged,omitempty"`
 	Failures   []string       `json:"failures,omitempty"`
 }
 
@@ -46,7 +47,7 @@ func (r *run) report() report {
 	defer r.mu.Unlock()
 	out := report{
 		APIVersion: apiVersion, Seed: r.seed, Seconds: time.Since(r.began).Seconds(), Lives: r.lives, Steps: r.played, Faults: r.sum(),
-		Injected: r.injected, Operations: r.operations, Bursts: r.bursts, LockedOut: r.lockOuts, HeldUp: r.slow, Broken: r.accounts,
+		Injected: r.injected, Operations: r.operations, Bursts: r.bursts, LockedOut: r.lockOuts, HeldUp: r.slow, Broken: r.accounts, Unjudged: r.unjudged,
 	}
 	for _, p := range promises() {
 		checked := r.checks[p]
@@ -76,9 +77,9 @@ func (r *run) progress(ctx context.Context, w *os.File) {
 			return
 		case <-tick.C:
 			r.mu.Lock()
-			n, broken, lives := r.sum(), len(r.accounts), r.lives
+			n, broken, unjudged, lives := r.sum(), len(r.accounts), len(r.unjudged), r.lives
 			r.mu.Unlock()
-			fmt.Fprintf(w, "%s %5d of %d faults, %3d lives, %d broken, %4.0f s%s", bar(n, r.faults), n, r.faults, lives, broken, time.Since(r.began).Seconds(), end)
+			fmt.Fprintf(w, "%s %5d of %d faults, %3d lives, %d broken, %d not judged, %4.0f s%s", bar(n, r.faults), n, r.faults, lives, broken, unjudged, time.Since(r.began).Seconds(), end)
 		}
 	}
 }
@@ -105,18 +106,22 @@ func (r report) print(w io.Writer) {
 		fmt.Fprintf(w, "  %-62s %9d %9d\n", h.Promise, h.Checked, h.Broken)
 		broken += h.Broken
 	}
-	for _, a := range r.Broken {
+	for _, a := range slices.Concat(r.Unjudged, r.Broken) {
 		a.print(w)
 	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "this program failed: %s\n", f)
 	}
-	fmt.Fprintf(w, "\n%d faults in %d steps of %d lives, %d promises broken; %d bursts of probes, %d of them locked out, %d held up by a busy machine; %.0f s; seed %d\n",
-		r.Faults, r.Steps, r.Lives, broken, r.Bursts, r.LockedOut, r.HeldUp, r.Seconds, r.Seed)
+	fmt.Fprintf(w, "\n%d faults in %d steps of %d lives, %d promises broken, %d lives could not be judged; %d bursts of probes, %d of them locked out, %d held up by a busy machine; %.0f s; seed %d\n",
+		r.Faults, r.Steps, r.Lives, broken, len(r.Unjudged), r.Bursts, r.LockedOut, r.HeldUp, r.Seconds, r.Seed)
 }
 
 func (a account) print(w io.Writer) {
-	fmt.Fprintf(w, "\nlife %d broke %d promises, first: %s: %s\n", a.Life, len(a.Violations), a.Violations[0].Promise, a.Violations[0].What)
+	verb := "broke"
+	if a.Busy != "" {
+		verb = "could not be judged, since on a busy machine " + a.Busy + "; it seems to have broken"
+	}
+	fmt.Fprintf(w, "\nlife %d %s %d promises, first: %s: %s\n", a.Life, verb, len(a.Violations), a.Violations[0].Promise, a.Violations[0].What)
 	for _, line := range a.Trace[max(0, len(a.Trace)-40):] {
 		fmt.Fprintf(w, "  %s\n", line)
 	}

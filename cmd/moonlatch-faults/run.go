@@ -67,7 +67,8 @@ type run struct {
 	lives      int
 	next       uint64
 	accounts   []account
-	failures   []error // of this program, not of Moonlatch
+	unjudged   []account // of lives that a busy machine held up
+	failures   []error   // of this program, not of Moonlatch
 }
 
 // account is a life that broke a promise, and how to see that again.
@@ -76,6 +77,7 @@ type account struct {
 	Violations []violation `json:"violations"`
 	Trace      []string    `json:"trace"`
 	Log        string      `json:"daemon_log,omitempty"`
+	Busy       string      `json:"busy,omitempty"` // why it could not be judged
 	Again      string      `json:"again"`
 }
 
@@ -132,12 +134,23 @@ func (r *run) take(ctx context.Context, number uint64) {
 	if len(l.broken) == 0 {
 		return
 	}
+	a := account{Life: number, Violations: l.broken, Trace: l.trace, Log: l.log, Again: fmt.Sprintf("bin/moonlatch-faults --seed %d --life %d --steps %d", r.seed, number, r.steps)}
+	if l.busy != "" {
+		a.Busy = l.busy
+		r.unjudged = append(r.unjudged, a)
+		return
+	}
 	for _, v := range l.broken {
 		r.broken[v.Promise]++
 	}
-	a := account{Life: number, Violations: l.broken, Trace: l.trace, Log: l.log, Again: fmt.Sprintf("bin/moonlatch-faults --seed %d --life %d --steps %d", r.seed, number, r.steps)}
 	r.accounts = append(r.accounts, a)
 }
+
+// mostUnjudged is how many lives in a hundred may be given up because a busy machine does not let them be judged.
+const mostUnjudged = 5
+
+// tooBusy reports whether so many lives could not be judged that the rest says nothing. The caller holds r.mu.
+func (r *run) tooBusy() bool { return len(r.unjudged) > max(1, r.lives*mostUnjudged/100) }
 
 // sum is how many faults there were. The caller holds r.mu.
 func (r *run) sum() int {
@@ -178,8 +191,11 @@ func (r *run) verdict() error {
 	if len(r.failures) > 0 {
 		return errors.Join(slices.Compact(r.failures[:min(len(r.failures), 5)])...)
 	}
-	if len(r.accounts) > 0 {
+	switch {
+	case len(r.accounts) > 0:
 		return errors.New("promises were broken")
+	case r.tooBusy():
+		return errors.New("the machine is too busy to judge")
 	}
 	return nil
 }

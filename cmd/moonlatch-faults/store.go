@@ -59,7 +59,7 @@ func (l *life) reboot(ctx context.Context, spoil func() error) {
 		return
 	}
 	for _, m := range l.host.pool {
-		m.banned, m.unsure = false, false // the kernel is a new one
+		m.boot()
 	}
 	l.note("fault: %s", faultReboot)
 	l.run.struck(faultReboot)

@@ -47,7 +47,7 @@ func (l *life) trial(ctx context.Context, s step) {
 		resolved = l.do(ctx, s, phaseSecond, "rollback").ok() && s.policy != banning
 	case endReset:
 		if resolved = l.do(ctx, s, phaseSecond, "reset").ok(); resolved {
-			l.wasReset(&o)
+			l.wasReset(s, &o)
 		} else {
 			l.maybeReset(&o)
 		}
@@ -128,7 +128,7 @@ func (l *life) confirmStep(ctx context.Context, s step, o *outcome) bool {
 }
 
 // quiet waits until nothing of ours is on its way to the kernel. A daemon goes on with what a
-// command asked of it when the command is dead, as soon as it gets an nft that works.
+// command asked of it when the command is dead, as soon as it gets an nft that works, or may go on itself.
 func (l *life) quiet(ctx context.Context) {
 	if l.prog.alive() && l.host.wrapped.Load() != "" {
 		if err := l.host.mend(ctx); err != nil && ctx.Err() == nil {
@@ -139,7 +139,7 @@ func (l *life) quiet(ctx context.Context) {
 	last := time.Now()
 	for deadline := last.Add(patience); ctx.Err() == nil && time.Since(last) < calm && time.Now().Before(deadline); time.Sleep(beat) {
 		for _, q := range l.prog.processes() {
-			if q.command() || q.name == "nft" {
+			if q.command() || q.name == "nft" || q.daemon && q.stands {
 				last = time.Now()
 			}
 		}
@@ -173,7 +173,7 @@ func (l *life) resetStep(ctx context.Context, s step) {
 	o := outcome{rest: l.kernel}
 	l.host.judge.only(l.kernel | set(open))
 	if l.do(ctx, s, phaseFirst, "reset").ok() {
-		l.wasReset(&o)
+		l.wasReset(s, &o)
 	} else {
 		l.maybeReset(&o)
 	}
@@ -183,11 +183,11 @@ func (l *life) resetStep(ctx context.Context, s step) {
 }
 
 // wasReset takes note of an acknowledged reset.
-func (l *life) wasReset(o *outcome) {
+func (l *life) wasReset(s step, o *outcome) {
 	o.rest = set(open)
 	l.emptied = true
 	for _, m := range l.host.pool {
-		m.banned, m.unsure = false, false
+		m.free(l.onRecord(s))
 	}
 }
 
@@ -206,7 +206,7 @@ func (l *life) banStep(ctx context.Context, s step) {
 	m := l.host.pool[s.member]
 	if s.op == opUnban {
 		if l.do(ctx, s, phaseFirst, "unban", m.addr.String()).ok() {
-			m.banned, m.unsure = false, false
+			m.free(l.onRecord(s))
 		} else {
 			m.forget()
 		}
@@ -214,5 +214,14 @@ func (l *life) banStep(ctx context.Context, s step) {
 	}
 	r := l.do(ctx, s, phaseFirst, "ban", m.addr.String(), "--for", s.ban.String())
 	l.quiet(ctx)
-	m.mayBe(r, s.ban)
+	m.mayBe(r, s.ban, l.onRecord(s))
+}
+
+// historyPause is how long a daemon waits at most until it tries again to write to a disk that took nothing.
+const historyPause = 35 * time.Second
+
+// onRecord reports whether what was acknowledged in the step is on disk. It need not be where the disk
+// took nothing: bans then hold in the kernel.
+func (l *life) onRecord(s step) bool {
+	return !s.spoilsDisk() && (!l.prog.alive() || time.Now().After(l.dumb))
 }
