@@ -50,7 +50,7 @@ func (r *Ruleset) Fills() []Fill {
 	bySize := slices.Clone(all)
 	slices.SortStableFunc(bySize, func(a, b Fill) int { return b.Addrs.Len() - a.Addrs.Len() })
 	bySize = slices.DeleteFunc(bySize, func(f Fill) bool { return f.Feed }) // none of these is in the text
-	inText, least := 0, math.MaxInt // ranges in the text; the smallest content that is left out
+	inText, least := 0, math.MaxInt                                         // ranges in the text; the smallest content that is left out
 	for _, f := range bySize {
 		inText += f.Addrs.Len()
 	}
