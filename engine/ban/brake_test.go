@@ -263,3 +263,17 @@ func TestCut(t *testing.T) {
 		t.Errorf("cut %s", cut)
 	}
 }
+
+// TestMostKeepsTheStronger: of a batch that finds the book full, only those make room that outlast what is there.
+func TestMostKeepsTheStronger(t *testing.T) {
+	b, _, _ := brakes(t, Brake{Most: 2})
+	mustBan(t, b, ask("192.0.2.1", 2*time.Hour))
+	mustBan(t, b, ask("192.0.2.2", 3*time.Hour))
+	for target, length := range map[string]time.Duration{"192.0.2.3": time.Hour, "192.0.2.4": 4 * time.Hour} {
+		b.Submit(ask(target, length))
+	}
+	b.Flush(t.Context())
+	if got := targets(t, b); !slices.Equal(got, []string{"192.0.2.2", "192.0.2.4"}) {
+		t.Errorf("banned are %s", got)
+	}
+}

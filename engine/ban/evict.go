@@ -41,7 +41,8 @@ func (b *Book) makeRoom(decisions []decision) (lift []target) {
 		return nil
 	}
 	slices.SortFunc(fresh, func(x, y *decision) int { return cmp.Compare(x.weight(), y.weight()) })
-	old := b.index.weakest(max(excess, min(evictAtOnce, b.brake.Most/64)), fresh[len(fresh)-1].weight(), nil)
+	more := min(evictAtOnce, b.brake.Most/64)
+	old := b.index.weakest(excess+more, fresh[len(fresh)-1].weight(), nil)
 	for ; excess > 0; excess-- {
 		switch {
 		case len(old) > len(lift) && (len(fresh) == 0 || old[len(lift)].end < fresh[0].weight()):
@@ -52,7 +53,7 @@ func (b *Book) makeRoom(decisions []decision) (lift []target) {
 		}
 	}
 	if len(lift) > 0 && len(fresh) > 0 { // and some more, so that the next ones need not look
-		for len(lift) < len(old) && old[len(lift)].end < fresh[0].weight() {
+		for ; more > 0 && len(lift) < len(old) && old[len(lift)].end < fresh[0].weight(); more-- {
 			lift = append(lift, old[len(lift)].target)
 		}
 	}

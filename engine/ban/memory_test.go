@@ -29,6 +29,11 @@ func TestPastOffences(t *testing.T) {
 		{prefix("203.0.113.1"), 3, c.now().Add(-Forget - time.Minute)},
 		{prefix("203.0.113.2"), 3, c.now().Add(time.Hour)}, // by a clock that was ahead
 	}))
+	for _, f := range b.Offences() {
+		if f.Last.After(c.now()) {
+			t.Errorf("%s offended in the future", f.Target)
+		}
+	}
 	for target, want := range map[string]int{"192.0.2.1": 3, "192.0.2.2": 1, "198.51.100.9": 2, "203.0.113.1": 1, "203.0.113.2": 4} {
 		if ban := mustBan(t, b, ask(target, ladder...)); hours(ban) != want || ban.Offence != want {
 			t.Errorf("%s: offence %d, banned for %d h; want %d", target, ban.Offence, hours(ban), want)
