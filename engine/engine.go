@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing/fstest"
 	"time"
 
@@ -43,7 +44,8 @@ type Config struct {
 // Observer is told how long things took. Its methods must not block.
 type Observer interface {
 	ApplyTook(d time.Duration, err error)
-	BanTook(d time.Duration) // from the packet's timestamp to the kernel's acknowledgement
+	// BanTook is told the time from the packet's timestamp to the kernel's acknowledgement, and the ID of the ban in the feed.
+	BanTook(d time.Duration, id uint64)
 	CallbackTook(policy string, d time.Duration)
 }
 
@@ -55,7 +57,8 @@ type Firewall struct {
 	bans        *ban.Book
 	protected   protectedFile
 	observe     Observer
-	evidence    evidences // of bans
+	evidence    evidences     // of bans
+	lastBan     atomic.Uint64 // its ID in the feed
 	level       *slog.LevelVar
 	feeds       *blocklist.Store
 	cutter      *cutter // of what policies ban, where a daemon runs it
@@ -83,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 		f.observe = unobserved{}
 	}
 	f.bans, err = ban.Open(ctx, ban.Config{
-		NFT: client, Observe: f.observe.BanTook, Booked: f.made, Changed: f.history.changed, Mended: f.history.mend, Lifted: f.lifted, Failed: f.unbooked,
+		NFT: client, Observe: f.banTook, Booked: f.made, Changed: f.history.changed, Mended: f.history.mend, Lifted: f.lifted, Failed: f.unbooked,
 		Storm: f.storm, Connected: connected, Cut: f.cutter.cut,
 	})
 	if err != nil {
@@ -106,7 +109,7 @@ func (f *Firewall) Feed() *feed.Hub { return f.feed }
 type unobserved struct{}
 
 func (unobserved) ApplyTook(time.Duration, error)     {}
-func (unobserved) BanTook(time.Duration)              {}
+func (unobserved) BanTook(time.Duration, uint64)      {}
 func (unobserved) CallbackTook(string, time.Duration) {}
 
 // Load reads and runs a policy file and returns the request that applies it.

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"moonlatch/engine/ban"
 )
@@ -48,8 +49,11 @@ func (e *evidences) find(target netip.Prefix) *ban.Evidence {
 	return e.of[target]
 }
 
+// banTook follows made for the same ban.
+func (f *Firewall) banTook(d time.Duration) { f.observe.BanTook(d, f.lastBan.Load()) }
+
 // made notes a ban that is in force, and tells of it.
 func (f *Firewall) made(b ban.Ban) {
 	f.evidence.remember(b)
-	f.booked(b)
+	f.lastBan.Store(f.booked(b))
 }

@@ -21,16 +21,18 @@ type teller struct {
 	history *history // nil where nothing is recorded
 }
 
-func (t teller) tell(it feed.Item) {
-	t.publish(it)
+func (t teller) tell(it feed.Item) (id uint64) {
+	id = t.publish(it)
 	level, message, attrs := it.Line()
 	t.log.LogAttrs(context.Background(), level, message, attrs...)
+	return id
 }
 
 // publish is tell without the log, for what the caller of a command prints anyway.
-func (t teller) publish(it feed.Item) {
-	t.feed.Publish(it)
+func (t teller) publish(it feed.Item) (id uint64) {
+	id = t.feed.Publish(it)
 	t.history.note(it)
+	return id
 }
 
 // onTrial tells of a generation that was applied.
@@ -41,8 +43,8 @@ func onTrial(a control.Applied, req control.ApplyRequest) feed.Item {
 }
 
 // booked tells of a ban that is in force.
-func (t teller) booked(b ban.Ban) {
-	t.tell(feed.Item{Kind: feed.KindBan, Ban: &feed.Ban{
+func (t teller) booked(b ban.Ban) (id uint64) {
+	return t.tell(feed.Item{Kind: feed.KindBan, Ban: &feed.Ban{
 		Target: feed.Target{Prefix: b.Target}, Until: b.Until, By: b.By, Why: b.Why, Evidence: b.Evidence.String(), Origin: string(b.Origin),
 	}})
 }

@@ -97,7 +97,7 @@ func TestTellsStorms(t *testing.T) {
 // A Book tells of each ban and of each end, however it comes about.
 func TestBookTells(t *testing.T) {
 	tell, _, s := newTeller(t)
-	b := openBookOf(t, ban.Config{Booked: tell.booked, Lifted: tell.lifted})
+	b := openBookOf(t, ban.Config{Booked: func(b ban.Ban) { tell.booked(b) }, Lifted: tell.lifted})
 	short, long := netip.MustParsePrefix("203.0.113.1/32"), netip.MustParsePrefix("203.0.113.2/32")
 	for target, d := range map[netip.Prefix]time.Duration{short: time.Second, long: time.Hour} {
 		if _, err := b.Ban(t.Context(), ban.Request{Target: target, Times: []time.Duration{d}, Why: "test", By: "manual", Origin: ban.Manual}); err != nil {

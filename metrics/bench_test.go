@@ -12,7 +12,7 @@ func TestCallbackTookAllocatesNothing(t *testing.T) {
 	took := func() {
 		d = (d + 37) % 20_000 // as many native buckets as callbacks really fill
 		m.CallbackTook("web.lua", d)
-		m.BanTook(d)
+		m.BanTook(d, 7)
 	}
 	for range 20_000 {
 		took()

@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,12 @@ func (m *Metrics) ApplyTook(d time.Duration, err error) {
 
 // BanTook implements engine.Observer. A clock that was set back between packet
 // and ban makes d negative, which would make the histogram's sum fall.
-func (m *Metrics) BanTook(d time.Duration) { m.banLatency.Observe(max(0, d).Seconds()) }
+func (m *Metrics) BanTook(d time.Duration, id uint64) {
+	// The exemplar leads from a slow ban to "moonlatch events" and the history, which know its address.
+	if e, ok := m.banLatency.(prometheus.ExemplarObserver); ok {
+		e.ObserveWithExemplar(max(0, d).Seconds(), prometheus.Labels{"event": strconv.FormatUint(id, 10)})
+	}
+}
 
 // CallbackTook implements engine.Observer.
 func (m *Metrics) CallbackTook(policy string, d time.Duration) { m.of(policy).Observe(d.Seconds()) }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,7 +192,7 @@ func TestExposition(t *testing.T) {
 	r := pedantic(t, m, busy())
 	m.ApplyTook(30*time.Millisecond, nil)
 	m.ApplyTook(2*time.Second, errors.New("no such set"))
-	m.BanTook(800 * time.Microsecond)
+	m.BanTook(800*time.Microsecond, 7)
 	m.CallbackTook("web.lua", 2*time.Microsecond)
 	m.CallbackTook("web.lua", 20*time.Microsecond)
 	m.CallbackTook("old.lua", 2*time.Millisecond)
@@ -293,10 +295,27 @@ func TestLastApply(t *testing.T) {
 	}
 }
 
+// TestExemplar leads from a slow ban to what happened, and not to an address.
+func TestExemplar(t *testing.T) {
+	m := New()
+	m.BanTook(3*time.Second, 1234)
+	h, err := m.Handler(fresh(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept", "application/openmetrics-text")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if want := `moonlatch_ban_latency_seconds_bucket{le="5.0"} 1 # {event="1234"} 3.0`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("OpenMetrics lacks %q:\n%s", want, strings.Join(find(w.Body.String(), `(moonlatch_ban_latency.*)`), "\n"))
+	}
+}
+
 // TestClockSetBack: a ban that seems to come before its packet.
 func TestClockSetBack(t *testing.T) {
 	m := New()
-	m.BanTook(-time.Hour)
+	m.BanTook(-time.Hour, 7)
 	for _, f := range gather(t, pedantic(t, m, fresh())) {
 		if h := f.GetMetric()[0].GetHistogram(); f.GetName() == "moonlatch_ban_latency_seconds" && (h.GetSampleSum() != 0 || h.GetSampleCount() != 1) {
 			t.Errorf("sum %v of %d bans, want 0 of 1", h.GetSampleSum(), h.GetSampleCount())
@@ -342,7 +361,7 @@ func value(t testing.TB, g prometheus.Gatherer, name string, labels ...string) f
 func TestNativeAndClassic(t *testing.T) {
 	m := New()
 	m.ApplyTook(time.Second, nil)
-	m.BanTook(time.Millisecond)
+	m.BanTook(time.Millisecond, 7)
 	m.CallbackTook("web.lua", time.Microsecond)
 	var got []string
 	for _, f := range gather(t, pedantic(t, m, fresh())) {

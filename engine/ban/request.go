@@ -197,11 +197,12 @@ func (b *Book) finish(d decision) {
 	}
 	e := b.entry(d.put.note, d.put.until)
 	b.counters.banned(Author{By: b.names.name(e.by), Origin: d.put.origin})
-	if b.cfg.Observe != nil && !d.request.Packet.IsZero() {
-		b.cfg.Observe(b.cfg.Now().Sub(d.request.Packet))
-	}
+	took := b.cfg.Now().Sub(d.request.Packet)
 	if b.cfg.Booked != nil {
 		b.cfg.Booked(b.made(d))
+	}
+	if b.cfg.Observe != nil && !d.request.Packet.IsZero() {
+		b.cfg.Observe(took)
 	}
 	if b.cfg.Cut != nil && d.request.Cut {
 		b.cfg.Cut(d.put.prefix())

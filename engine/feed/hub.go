@@ -51,10 +51,10 @@ func NewHub() *Hub {
 	return h
 }
 
-// Publish gives an item its ID, and its time where it has none.
-func (h *Hub) Publish(it Item) {
+// Publish gives an item its ID, which it returns, and its time where it has none.
+func (h *Hub) Publish(it Item) (id uint64) {
 	if h == nil {
-		return
+		return 0
 	}
 	if it.Time.IsZero() {
 		it.Time = time.Now()
@@ -65,6 +65,7 @@ func (h *Hub) Publish(it Item) {
 	*h.others.next() = it
 	h.mu.Unlock()
 	h.published()
+	return it.ID
 }
 
 // Event publishes a packet event. It copies the packet, but not its payload, and allocates nothing.
