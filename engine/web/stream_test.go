@@ -193,6 +193,10 @@ func TestTooManyStreams(t *testing.T) {
 	if m := p.listen(t, "")(); m.list() != "hello" {
 		t.Errorf("when a place is free: %s", m.list())
 	}
+	for len(p.streams.places) > 0 {
+		<-p.streams.places
+	}
+	p.streams.openings.SetLimit(0)
 	waitFor(t, "the end of what may be opened at once", func() bool { return !p.streams.openings.Allow() })
 	if resp, _ := p.request(t, "GET", "/api/events", ""); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("more openings than there may be: %d", resp.StatusCode)
@@ -222,6 +226,30 @@ func TestSlowReader(t *testing.T) {
 		return p.streams.broadcast.count() == 0
 	})
 	waitFor(t, "its place", func() bool { return len(p.streams.places) == 0 })
+}
+
+// TestChoose: of a batch a client gets the newest that it wants and has not had, and everything rare.
+func TestChoose(t *testing.T) {
+	b := &batch{}
+	for id := range uint64(10) {
+		it := feed.Item{ID: id, Kind: feed.KindEvent}
+		if id%3 == 0 {
+			it.Kind = feed.KindNotice
+		}
+		b.items = append(b.items, it)
+	}
+	for _, tt := range []struct {
+		last   uint64
+		most   int
+		want   string
+		missed uint64
+	}{
+		{0, 10, "[1 2 3 4 5 6 7 8 9]", 0}, {4, 10, "[5 6 7 8 9]", 0}, {9, 10, "[]", 0}, {0, 2, "[3 6 7 8 9]", 4}, {6, 1, "[8 9]", 1},
+	} {
+		if chosen, missed := b.choose(&feed.Filter{}, tt.last, tt.most); fmt.Sprint(chosen) != tt.want || missed != tt.missed {
+			t.Errorf("after %d, at most %d: %v, %d missed; want %s, %d", tt.last, tt.most, chosen, missed, tt.want, tt.missed)
+		}
+	}
 }
 
 // TestQueue: a listener's queue drops the oldest and counts what it drops.
