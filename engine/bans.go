@@ -76,7 +76,13 @@ func (f *Firewall) Unban(ctx context.Context, req control.UnbanRequest) (control
 	if err != nil {
 		return out, &control.Error{Code: control.BadRequest, Message: err.Error()}
 	}
-	if out.Lifted, err = f.bans.UnbanWithin(ctx, target); err != nil {
+	out.Lifted, err = f.bans.UnbanWithin(ctx, target)
+	if errors.Is(err, ban.ErrNotBanned) {
+		if n := f.forgetOnRecord(ctx, target); n > 0 {
+			out.Lifted, err = n, nil
+		}
+	}
+	if err != nil {
 		return out, explain(err)
 	}
 	return out, explain(f.untrap(target))

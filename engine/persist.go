@@ -203,6 +203,29 @@ func (d *Daemon) compareBans(ctx context.Context) error {
 	return nil
 }
 
+// forgetOnRecord strikes bans of a target, or of what is in it, off the record, from which a boot would put them back
+// though the kernel does not hold them any more. It returns how many there were.
+func (f *Firewall) forgetOnRecord(ctx context.Context, target netip.Prefix) (n int) {
+	if !store.Exists(f.history.cfg.Dir) {
+		return 0
+	}
+	s, err := f.history.open()
+	if err != nil {
+		return 0
+	}
+	err = s.Bans(ctx, time.Now(), func(b store.Ban) bool {
+		if target.Contains(b.Target.Addr()) && b.Target.Bits() >= target.Bits() {
+			n++
+			s.Forget(b.Target)
+		}
+		return true
+	})
+	if err != nil {
+		f.log.Error("bans on record could not be struck off: a boot brings them back", "target", target, "error", err)
+	}
+	return n
+}
+
 // countDropped adds to the history what the bans have dropped since the last time.
 func (d *Daemon) countDropped(last map[string]uint64) {
 	counters, err := d.nft.Counters(nft.Table{Family: nft.Inet, Name: ruleset.CoreTable})

@@ -1,13 +1,17 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/ruleset"
+	"moonlatch/engine/store"
 )
 
 // ResetKernel takes every table of ours out of the kernel and asks it whether they are gone. It needs neither a daemon, nor
@@ -37,6 +41,22 @@ func ResetKernel() (control.ResetResult, error) {
 	left, err := ourTables(client)
 	out.Open = err == nil && len(left) == 0
 	return out, explain(err)
+}
+
+// ForgetBans strikes every ban off the record in a state directory, so that neither a boot nor a daemon brings them back.
+func ForgetBans(ctx context.Context, state string) error {
+	if !store.Exists(state) {
+		return nil
+	}
+	s, err := store.Open(ctx, store.Config{Dir: state, Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		s.ForgetAll()
+		err = errors.Join(s.Flush(ctx), s.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("the bans on record are still there, and come back at boot: %w", err)
+	}
+	return nil
 }
 
 // OurTable reports whether a table's name is that of the core table or of a generation.

@@ -84,6 +84,11 @@ func (a *app) takeOursAway(ctx context.Context) (control.ResetResult, error) {
 		return r, err
 	}
 	r.Note = fmt.Sprintf("it was done in the kernel directly, because: %v", err)
+	forgetting, cancel := context.WithTimeout(ctx, forgetPatience)
+	defer cancel()
+	if err := engine.ForgetBans(forgetting, a.state); err != nil {
+		r.Note += "; " + err.Error()
+	}
 	return r, nil
 }
 

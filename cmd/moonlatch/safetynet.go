@@ -164,6 +164,9 @@ func (a *app) putRuleset(ctx context.Context, t *foreign.Tools, s *foreign.Snaps
 // resetPatience is how long a daemon may take to reset: one that hangs is done without.
 const resetPatience = 5 * time.Second
 
+// forgetPatience is how long a reset without the daemon may take to strike bans off the record.
+const forgetPatience = 3 * time.Second
+
 // resetOurs makes it known that ours are to be gone, so that no daemon, now or
 // later, puts them back. If that fails they go with all other rules, all the same.
 func (a *app) resetOurs(ctx context.Context) {
