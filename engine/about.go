@@ -39,9 +39,13 @@ func (f *Firewall) Explain(ctx context.Context, req control.ExplainRequest) (con
 		return out, explain(err)
 	}
 	for _, b := range bans {
-		out.Bans = append(out.Bans, control.BanReason{Ban: tellBan(b), Evidence: tellEvidence(f.evidence.find(b.Target))})
+		out.Bans = append(out.Bans, control.BanReason{Ban: f.tellBan(b), Evidence: tellEvidence(f.evidence.find(b.Target))})
 	}
-	return out, explain(f.inRules(&out, target))
+	if err := f.inRules(&out, target); err != nil {
+		return out, explain(err)
+	}
+	out.Location = f.locateAlone(target, out.Generation)
+	return out, nil
 }
 
 // bansOf lists the bans that cover a target, and those inside of a prefix.

@@ -37,7 +37,7 @@ func (f *Firewall) FindBans(ctx context.Context, req control.BanFilter) (control
 		all = all[:min(req.Limit, len(all))]
 	}
 	for _, b := range all {
-		out.Bans = append(out.Bans, tellBan(b))
+		out.Bans = append(out.Bans, f.tellBan(b))
 	}
 	return out, nil
 }

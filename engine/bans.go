@@ -34,7 +34,7 @@ func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban
 	if err != nil {
 		return control.Ban{}, explain(err)
 	}
-	out := tellBan(b)
+	out := f.tellBan(b)
 	if req.Kill {
 		if out.Killed, err = connection.Cut([]netip.Prefix{b.Target}); err != nil {
 			return out, explain(fmt.Errorf("%s is banned, but what is established with it may go on: %w", out.Target, err))
@@ -145,7 +145,7 @@ func (f *Firewall) Bans(ctx context.Context) ([]control.Ban, error) {
 	}
 	out := make([]control.Ban, len(all))
 	for i, b := range all {
-		out[i] = tellBan(b)
+		out[i] = f.tellBan(b)
 	}
 	return out, nil
 }
@@ -162,9 +162,9 @@ func (f *Firewall) listBans(ctx context.Context) ([]ban.Ban, error) {
 	return f.bans.Bans(ctx)
 }
 
-func tellBan(b ban.Ban) control.Ban {
+func (f *Firewall) tellBan(b ban.Ban) control.Ban {
 	return control.Ban{
-		Target: showTarget(b.Target), Since: b.Since, Until: b.Until, By: b.By, Why: b.Why, Origin: string(b.Origin),
+		Target: showTarget(b.Target), Since: b.Since, Until: b.Until, By: b.By, Why: b.Why, Origin: string(b.Origin), Location: f.locate(b.Target),
 	}
 }
 

@@ -110,6 +110,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	}
 	d.reader = &reader{nflog: r, running: &d.running, bans: d.bans, queue: d.queue, links: &d.links, teller: d.teller, pulse: newPulse()}
 	d.caller = newCaller(d.queue, d.failed, d.observe)
+	d.place = d.Place
 	d.history.cfg.Daemon, d.history.running = true, d.runningPolicy
 	d.feedKeeper = blocklist.NewKeeper(blocklist.Config{Store: d.Firewall.feeds, Log: cfg.Log, Protects: d.bans.Protects, Swap: d.swapFeed, Refused: d.refusedFeed})
 	d.protector = newProtector(d.bans, cfg.Log)

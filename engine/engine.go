@@ -22,6 +22,7 @@ import (
 	"moonlatch/engine/control"
 	"moonlatch/engine/feed"
 	"moonlatch/engine/generation"
+	"moonlatch/engine/geo"
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
@@ -61,7 +62,8 @@ type Firewall struct {
 	lastBan     atomic.Uint64 // its ID in the feed
 	level       *slog.LevelVar
 	feeds       *blocklist.Store
-	cutter      *cutter // of what policies ban, where a daemon runs it
+	cutter      *cutter                    // of what policies ban, where a daemon runs it
+	place       func(netip.Addr) geo.Place // nil where no policy runs
 	teller
 }
 

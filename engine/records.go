@@ -49,6 +49,7 @@ func (f *Firewall) History(ctx context.Context, req control.HistoryRequest) ([]c
 	out := make([]control.Entry, len(all))
 	for i, e := range all {
 		out[i] = tellEntry(e)
+		out[i].Location = f.locate(e.Target)
 	}
 	return out, nil
 }

@@ -20,10 +20,11 @@ import (
 // TraceRequest asks what becomes of a packet.
 type TraceRequest struct {
 	Packet      lab.Packet
-	Established bool   // it belongs to a connection that is established
-	Local       bool   // Packet.Dst is one of the host's own addresses
-	Policy      string // the file of a policy; "" for the generation in force
-	State       string // the state directory
+	Established bool     // it belongs to a connection that is established
+	Local       bool     // Packet.Dst is one of the host's own addresses
+	Ports       []uint16 // send one packet to each of these instead of to Packet's
+	Policy      string   // the file of a policy; "" for the generation in force
+	State       string   // the state directory
 
 	// What TraceInForce finds out about this host.
 	Generation *control.Generation
@@ -90,8 +91,8 @@ func TraceInForce(req *TraceRequest) error {
 	return nil
 }
 
-// TraceInside is the other half of it, in a private namespace: it sends the packet.
-func TraceInside(ctx context.Context, req TraceRequest, log *slog.Logger) (out Trace, err error) {
+// TraceInside is the other half of it, in a private namespace: it sends the packet, or those to several ports.
+func TraceInside(ctx context.Context, req TraceRequest, log *slog.Logger) (out []Trace, err error) {
 	err = lab.Run(ctx, func(l *lab.Lab) error {
 		r, err := Staged{req.Policy, req.Generation, req.State}.rehearse(ctx, l, setting{}, log)
 		if err != nil {
@@ -101,11 +102,17 @@ func TraceInside(ctx context.Context, req TraceRequest, log *slog.Logger) (out T
 		if err := r.reproduce(ctx, req); err != nil {
 			return err
 		}
-		result, err := r.send(ctx, req)
-		if err != nil {
-			return err
+		ports := req.Ports
+		if len(ports) == 0 {
+			ports = []uint16{req.Packet.Dport}
 		}
-		out = r.explain(result, req)
+		for _, req.Packet.Dport = range ports {
+			result, err := r.send(ctx, req)
+			if err != nil {
+				return err
+			}
+			out = append(out, r.explain(result, req))
+		}
 		return nil
 	})
 	return out, explain(err)

@@ -2,45 +2,103 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
+	"moonlatch/engine"
 	"moonlatch/engine/control"
+	"moonlatch/engine/lab"
+	"moonlatch/engine/packet"
 )
 
+// explanation is all that is printed of an address.
+type explanation struct {
+	control.Explanation
+	History []control.Entry `json:"history"` // the latest first: bans and unbans
+	Traces  []engine.Trace  `json:"traces,omitempty"`
+}
+
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
+	traced := false
+	c := &cobra.Command{
 		Use:   "explain ADDRESS|PREFIX",
 		Short: "Tell all that is known of an address: bans and why, protection, sets, rules",
 		Long: `Explain tells whether an address is banned, by whom, why and for how long, whether it is protected, in which
-of the policy's sets it is and which rules name it. What the detectors saw is known as long as the
-daemon runs that made the ban; the rest needs no daemon.`,
+of the policy's sets it is and which rules name it, and its country and network where the policy's fw.geo names
+databases. What the detectors saw is known as long as the daemon runs that made the ban; the rest needs no daemon.
+
+With --trace it also tells what becomes of a new TCP connection of the address to each port that a program
+listens on here, the first ` + fmt.Sprint(mostTraced) + ` of them: packets that are sent in a private namespace, as moonlatch trace does.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.service(c.Context())
-			if err != nil {
-				return err
-			}
-			e, err := s.Explain(c.Context(), control.ExplainRequest{Target: args[0]})
-			if err != nil {
-				return err
-			}
-			doc := struct {
-				control.Explanation
-				History []control.Entry `json:"history"` // the latest first: bans and unbans
-			}{e, []control.Entry{}}
-			past, err := s.History(c.Context(), control.HistoryRequest{Target: args[0], Kinds: []string{"ban", "unban"}, Limit: pastShown})
-			doc.History = append(doc.History, past...)
-			return errors.Join(err, a.print(doc, func(w *writer) {
-				w.explained(e, time.Now())
-				w.past(past)
-			}))
-		},
+		RunE: func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0], traced) },
+	}
+	c.Flags().BoolVar(&traced, "trace", false, "tell what becomes of its connections to the ports that are listened on")
+	return c
+}
+
+func (a *app) explain(ctx context.Context, target string, traced bool) error {
+	s, err := a.service(ctx)
+	if err != nil {
+		return err
+	}
+	doc := explanation{History: []control.Entry{}}
+	if doc.Explanation, err = s.Explain(ctx, control.ExplainRequest{Target: target}); err != nil {
+		return err
+	}
+	past, err := s.History(ctx, control.HistoryRequest{Target: target, Kinds: []string{"ban", "unban"}, Limit: pastShown})
+	doc.History = append(doc.History, past...)
+	if traced && doc.Generation != nil {
+		var failed error
+		doc.Traces, failed = a.knocks(ctx, doc.Target)
+		err = errors.Join(err, failed)
+	}
+	return errors.Join(err, a.print(doc, func(w *writer) {
+		w.explained(doc.Explanation, time.Now())
+		w.knocks(doc.Traces)
+		w.past(past)
+		if !traced && !strings.Contains(doc.Target, "/") {
+			w.linef("moonlatch explain --trace %s shows what its connections to this host's ports meet.", doc.Target)
+		}
+	}))
+}
+
+// mostTraced is how many ports are tried. It is fewer than what a detector of scans bans for.
+const mostTraced = 5
+
+// knocks sends a TCP SYN of an address to the ports that are listened on.
+func (a *app) knocks(ctx context.Context, target string) ([]engine.Trace, error) {
+	src, err := netip.ParseAddr(target)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--trace takes an address, and %s is a prefix", target), "moonlatch explain"}
+	}
+	all, err := listeners()
+	if err != nil {
+		return nil, err
+	}
+	req := engine.TraceRequest{State: a.state, Packet: lab.Packet{Src: src, Proto: unix.IPPROTO_TCP, Flags: packet.SYN}}
+	for _, l := range all {
+		if l.proto == "tcp" && len(req.Ports) < mostTraced {
+			req.Ports = append(req.Ports, l.port)
+		}
+	}
+	if len(req.Ports) == 0 {
+		return nil, nil
+	}
+	return a.traces(ctx, req)
+}
+
+// knocks says what became of packets.
+func (w *writer) knocks(all []engine.Trace) {
+	for _, t := range all {
+		w.linef("%s: %s%s", t.Packet, t.Verdict, because(t))
 	}
 }
 
@@ -60,6 +118,9 @@ func (w *writer) past(all []control.Entry) {
 
 // explained says it in sentences.
 func (w *writer) explained(e control.Explanation, now time.Time) {
+	if at := location(e.Location); at != "" {
+		w.linef("%s is of %s.", e.Target, at)
+	}
 	for _, p := range e.Protected {
 		w.linef("%s is protected by %s%s: it can never be banned.", e.Target, p.By, as(e.Target, p.Target))
 	}
@@ -91,9 +152,18 @@ func (w *writer) explained(e control.Explanation, now time.Time) {
 	case len(e.Sets)+len(e.Rules) == 0:
 		w.linef("No set and no rule of generation %d (%s) names it.", e.Generation.Number, e.Generation.Policy)
 	}
-	if !strings.Contains(e.Target, "/") {
-		w.linef("moonlatch trace --src %s --tcp 22 shows what a packet of it meets.", e.Target)
+}
+
+// location is where an address is, as "DE, AS64500 (Example Net)".
+func location(at control.Location) string {
+	words := []string{}
+	if at.Country != "" {
+		words = append(words, at.Country)
 	}
+	if at.ASN != 0 {
+		words = append(words, strings.TrimSuffix(fmt.Sprintf("AS%d (%s)", at.ASN, at.Network), " ()"))
+	}
+	return strings.Join(words, ", ")
 }
 
 // as names the element that holds a target, if it is not the target itself.

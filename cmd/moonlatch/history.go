@@ -105,15 +105,23 @@ func what(e control.Entry) string {
 	case e.Command != "":
 		return e.Command
 	case e.Target != "" && !e.Until.IsZero():
-		return e.Target + " until " + shortTime(e.Until)
+		return located(e) + " until " + shortTime(e.Until)
 	case e.Target != "":
-		return e.Target
+		return located(e)
 	case e.Generation != 0 && e.Policy != "":
 		return fmt.Sprintf("generation %d (%s)", e.Generation, e.Policy)
 	case e.Generation != 0:
 		return fmt.Sprintf("generation %d", e.Generation)
 	}
 	return e.Evidence
+}
+
+// located is an entry's target and its country.
+func located(e control.Entry) string {
+	if e.Country == "" {
+		return e.Target
+	}
+	return e.Target + " (" + e.Country + ")"
 }
 
 // shortTime leaves the day out where it is today.
@@ -145,11 +153,11 @@ func why(e control.Entry) string {
 // csv writes entries for other programs, times as RFC 3339.
 func (a *app) csv(all []control.Entry) error {
 	w := csv.NewWriter(a.out)
-	w.Write([]string{"id", "time", "kind", "target", "until", "origin", "by", "why", "evidence", "policy", "generation", "digest", "uid", "pid", "command", "outcome"})
+	w.Write([]string{"id", "time", "kind", "target", "until", "origin", "by", "why", "evidence", "policy", "generation", "digest", "uid", "pid", "command", "outcome", "country", "asn"})
 	for _, e := range all {
 		w.Write([]string{
 			strconv.FormatInt(e.ID, 10), stamp(e.Time), e.Kind, e.Target, stamp(e.Until), e.Origin, e.By, e.Why, e.Evidence, e.Policy,
-			known(e.Generation), e.Digest, uid(e), known(uint64(e.PID)), e.Command, e.Outcome,
+			known(e.Generation), e.Digest, uid(e), known(uint64(e.PID)), e.Command, e.Outcome, e.Country, known(uint64(e.ASN)),
 		})
 	}
 	w.Flush()

@@ -76,40 +76,49 @@ func (a *app) traceInsideCommand() *cobra.Command {
 			if err := json.NewDecoder(os.Stdin).Decode(&req); err != nil {
 				return err
 			}
-			t, err := engine.TraceInside(c.Context(), req, a.quietLog())
+			traces, err := engine.TraceInside(c.Context(), req, a.quietLog())
 			if err != nil {
 				return err
 			}
-			return json.NewEncoder(a.out).Encode(t)
+			return json.NewEncoder(a.out).Encode(traces)
 		},
 	}
 }
 
 func (a *app) trace(ctx context.Context, req engine.TraceRequest) error {
-	if err := engine.TraceInForce(&req); err != nil {
+	traces, err := a.traces(ctx, req)
+	if err != nil {
 		return err
 	}
+	return a.print(traces[0], func(w *writer) { path{a.colours()}.write(w, traces[0]) })
+}
+
+// traces has packets sent in a private namespace: one, or one to each of the request's ports.
+func (a *app) traces(ctx context.Context, req engine.TraceRequest) ([]engine.Trace, error) {
+	if err := engine.TraceInForce(&req); err != nil {
+		return nil, err
+	}
 	if err := netns.Available(); err != nil {
-		return &control.Error{Code: control.NotPermitted, Message: fmt.Sprintf("packets are tried in a private namespace: %v", err)}
+		return nil, &control.Error{Code: control.NotPermitted, Message: fmt.Sprintf("packets are tried in a private namespace: %v", err)}
 	}
 	in, err := json.Marshal(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cmd := netns.Privileged(ctx, "/proc/self/exe", traceInside, "-o", a.output)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), a.err
 	out, err := cmd.Output()
 	if exit, ok := err.(*exec.ExitError); ok && exit.Exited() {
-		return ended{code: exit.ExitCode()}
+		return nil, ended{code: exit.ExitCode()}
 	}
 	if err != nil {
-		return fmt.Errorf("trace in a private namespace: %w", err)
+		return nil, fmt.Errorf("trace in a private namespace: %w", err)
 	}
-	var t engine.Trace
-	if err := json.Unmarshal(out, &t); err != nil {
-		return fmt.Errorf("trace in a private namespace: %w", err)
+	var all []engine.Trace
+	if err := json.Unmarshal(out, &all); err != nil || len(all) == 0 {
+		return nil, fmt.Errorf("trace in a private namespace: %q is no answer: %w", out, err)
 	}
-	return a.print(t, func(w *writer) { path{a.colours()}.write(w, t) })
+	return all, nil
 }
 
 // path shows a packet's way to people.

@@ -140,4 +140,5 @@ type Ban struct {
 	Why    string    `json:"why"`
 	Origin string    `json:"origin"`
 	Killed int       `json:"killed,omitempty"` // connections that were ended, where that was asked for
+	Location
 }

@@ -19,6 +19,7 @@ type ExplainRequest struct {
 type Explanation struct {
 	APIVersion string       `json:"apiVersion"`
 	Target     string       `json:"target"`
+	Location                // of an address
 	Protected  []Protection `json:"protected"` // then it passes whatever bans there are
 	Bans       []BanReason  `json:"bans"`      // every one that covers it; of a prefix, those inside too
 	Generation *Generation  `json:"generation"`

@@ -35,6 +35,7 @@ type Entry struct {
 	PID        int       `json:"pid,omitempty"`
 	Command    string    `json:"command,omitempty"`
 	Outcome    string    `json:"outcome,omitempty"`
+	Location             // of the target, as it is known now
 }
 
 // TopRequest asks what there was most of.

@@ -26,7 +26,7 @@ export function Bans({ brief }) {
 
 function List({ bans, sought, brief }) {
   const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
-  const matching = bans.bans.filter((b) => words.every((w) => [b.target, b.by, b.why, b.origin].join(" ").toLowerCase().includes(w)));
+  const matching = bans.bans.filter((b) => words.every((w) => [b.target, b.by, b.why, b.origin, b.country].join(" ").toLowerCase().includes(w)));
   if (!bans.total) return html`<${Empty} icon="check" title="Nobody is banned">Detectors, traps and handlers of the policy ban; so can you.</${Empty}>`;
   if (!bans.bans.length) return html`<${Empty} icon="ban" title=${plural(bans.total, "ban")}>They are too many to list. Ask why one address is banned.</${Empty}>`;
   if (!matching.length) return html`<${Empty} icon="search" title="No ban matches">Of ${plural(bans.bans.length, "ban")} shown here, none has “${sought}”.</${Empty}>`;
@@ -51,7 +51,7 @@ function Ban({ ban }) {
     <a class="address" href=${why(ban.target)} title="Why is it banned?">${ban.target}</a>
     <span class="left" title=${"until " + moment(ban.until)}><${Icon} name="clock" />${left(ban)}</span>
     <span class="why">${ban.why || "no reason given"}</span>
-    <span class="by">${ban.by}${ban.origin && ban.origin !== ban.by && ` · ${ban.origin}`}</span>
+    <span class="by" title=${ban.asn && `AS${ban.asn} ${ban.network || ""}`}>${ban.country && `${ban.country} · `}${ban.by}${ban.origin && ban.origin !== ban.by && ` · ${ban.origin}`}</span>
     <span class="acts">
       <button onClick=${() => act("unban", { target: ban.target }, `${ban.target} is not banned any more.`)} data-unban>Unban</button>
       <label><span class="hidden">Extend the ban of ${ban.target}</span>

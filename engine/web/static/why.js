@@ -37,7 +37,9 @@ function verdict(a) {
 
 function Answer({ answer: a, again }) {
   const unban = async (target) => (await act("unban", { target }, `${target} is not banned any more.`)) && again();
+  const at = [a.country, a.asn && `AS${a.asn} ${a.network || ""}`].filter(Boolean).join(", ");
   return html`<div class="why-answer">
+    ${at && html`<p class="note">${at}</p>`}
     ${a.protected?.map((p) => html`<section class="reason good"><${Icon} name="shield" /><div><h3>Protected</h3><p>${p.target} by ${p.by}. Whatever bans there are, its packets pass them.</p></div></section>`)}
     ${a.bans?.map((b) => html`<section class="reason bad"><${Icon} name="ban" /><div>
       <h3>Banned${b.target !== a.target && ` as part of ${b.target}`}, ${isSet(b.until) ? `for another ${span((Date.parse(b.until) - Date.now()) / 1000)}` : "for ever"}</h3>
