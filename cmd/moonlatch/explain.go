@@ -5,18 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"moonlatch/engine"
 	"moonlatch/engine/control"
-	"moonlatch/engine/lab"
-	"moonlatch/engine/packet"
+	"moonlatch/engine/policytest"
 )
 
 // explanation is all that is printed of an address.
@@ -75,15 +72,17 @@ const mostTraced = 5
 
 // knocks sends a TCP SYN of an address to the ports that are listened on.
 func (a *app) knocks(ctx context.Context, target string) ([]engine.Trace, error) {
-	src, err := netip.ParseAddr(target)
-	if err != nil {
+	if strings.Contains(target, "/") {
 		return nil, usageError{fmt.Errorf("--trace takes an address, and %s is a prefix", target), "moonlatch explain"}
 	}
 	all, err := listeners()
 	if err != nil {
 		return nil, err
 	}
-	req := engine.TraceRequest{State: a.state, Packet: lab.Packet{Src: src, Proto: unix.IPPROTO_TCP, Flags: packet.SYN}}
+	req := engine.TraceRequest{State: a.state}
+	if req.Packet, err = policytest.Packet(map[string]string{"src": target, "tcp": "1"}); err != nil {
+		return nil, err
+	}
 	for _, l := range all {
 		if l.proto == "tcp" && len(req.Ports) < mostTraced {
 			req.Ports = append(req.Ports, l.port)
