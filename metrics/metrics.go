@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"moonlatch/engine"
 )
@@ -33,6 +35,8 @@ type Metrics struct {
 	lastApplyOK    prometheus.Gauge
 	banLatency     prometheus.Histogram
 	policyDuration *prometheus.HistogramVec
+	webRequests    *prometheus.CounterVec
+	webListeners   prometheus.Gauge
 	recent         atomic.Pointer[policyDuration]
 }
 
@@ -62,6 +66,14 @@ func New() *Metrics {
 		policyDuration: prometheus.NewHistogramVec(histogram("policy_duration_seconds",
 			"Time that a policy's callback took for one event, detector hit or timer.",
 			1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, .001, .01, .1, 1), []string{"policy"}),
+	}
+	m.webRequests = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "web_requests_total",
+		Help: "Requests to the web page and its API, by status and method. A client of live events counts when it goes."}, []string{"code", "method"})
+	m.webListeners = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "web_listeners",
+		Help: "Pages that listen to live events at the moment."})
+	for _, code := range []string{"200", "400", "403", "404", "413", "429", "503"} {
+		m.webRequests.WithLabelValues(code, "get")
+		m.webRequests.WithLabelValues(code, "post")
 	}
 	m.applies.WithLabelValues(applied)
 	m.applies.WithLabelValues(unapplied)
@@ -104,6 +116,14 @@ func (m *Metrics) BanTook(d time.Duration, id uint64) {
 // CallbackTook implements engine.Observer.
 func (m *Metrics) CallbackTook(policy string, d time.Duration) { m.of(policy).Observe(d.Seconds()) }
 
+// WebRequests counts what a handler of the web page answers.
+func (m *Metrics) WebRequests(next http.Handler) http.Handler {
+	return promhttp.InstrumentHandlerCounter(m.webRequests, next)
+}
+
+// WebListeners is for whoever serves live events.
+func (m *Metrics) WebListeners() prometheus.Gauge { return m.webListeners }
+
 // of returns the histogram of a policy, at zero where it is new. Callbacks come
 // by the million and nearly all from one policy, so that one is remembered.
 func (m *Metrics) of(policy string) *policyDuration {
@@ -140,7 +160,7 @@ func (m *Metrics) register(r prometheus.Registerer, source Source) error {
 // collectors lists what m collects by itself.
 func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.applyDuration, m.applies, m.lastApply, m.lastApplyOK, m.banLatency, m.policyDuration,
+		m.applyDuration, m.applies, m.lastApply, m.lastApplyOK, m.banLatency, m.policyDuration, m.webRequests, m.webListeners,
 	}
 }
 

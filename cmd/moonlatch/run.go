@@ -94,7 +94,10 @@ func (a *app) servers(m *metrics.Metrics, d *engine.Daemon, f runFlags, log *slo
 	if err != nil {
 		return nil, err
 	}
-	page, err := web.Listen(d, web.Config{Address: f.web, WebConfig: f.webConfig, State: a.state, Feed: d.Feed(), Metrics: scrape, Log: log})
+	page, err := web.Listen(d, web.Config{
+		Address: f.web, WebConfig: f.webConfig, State: a.state, Feed: d.Feed(), Metrics: scrape,
+		Counted: m.WebRequests, Listeners: m.WebListeners(), Log: log,
+	})
 	if err != nil {
 		return nil, err
 	}

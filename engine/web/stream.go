@@ -33,6 +33,7 @@ type streams struct {
 	openings  *rate.Limiter
 	heartbeat time.Duration
 	patience  time.Duration
+	listeners Gauge // may be nil
 }
 
 func newStreams(hub *feed.Hub) *streams {
@@ -57,6 +58,10 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { <-s.places }()
+	if s.listeners != nil {
+		s.listeners.Inc()
+		defer s.listeners.Dec()
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	c := &client{w: w, control: http.NewResponseController(w), packets: packets, last: since, patience: s.patience}
 	s.serve(r.Context(), c)

@@ -42,7 +42,17 @@ type Config struct {
 	State     string       // the state directory, which holds the token
 	Feed      *feed.Hub    // what happens
 	Metrics   http.Handler // of /metrics
+	// Counted wraps the handler of everything, and Listeners follows how many clients
+	// listen to live events. Both may be nil.
+	Counted   func(http.Handler) http.Handler
+	Listeners Gauge
 	Log       *slog.Logger
+}
+
+// Gauge goes up and down.
+type Gauge interface {
+	Inc()
+	Dec()
 }
 
 // Server serves the page.
@@ -74,8 +84,13 @@ func Listen(s control.Service, cfg Config) (*Server, error) {
 		loopback: addr.IP.IsLoopback(), limit: rate.NewLimiter(maxRequests, maxBurst), streams: newStreams(cfg.Feed),
 		explaining: make(chan struct{}, 1),
 	}
+	handler := out.guarded(out.routes())
+	if cfg.Counted != nil {
+		handler = cfg.Counted(handler)
+	}
+	out.streams.listeners = cfg.Listeners
 	out.http = &http.Server{
-		Handler:           out.guarded(out.routes()),
+		Handler:           handler,
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
