@@ -15,6 +15,12 @@ type Call struct {
 // Auditor is a Service that is told of each call that changes something, and of each that was not permitted, before it is answered.
 type Auditor interface{ Audited(Call) }
 
+// Audit tells a Service's auditor, if it has one, of a call that came by another way than the socket.
+func Audit(s Service, c Call) { auditor(s)(c) }
+
+// Describe writes a request to a call of that name down.
+func Describe(name string, req any) string { return describe("/v1/"+name, req) }
+
 // describe writes a request down.
 func describe(pattern string, req any) string {
 	_, name, _ := strings.Cut(pattern, "/v1/")
@@ -29,6 +35,10 @@ func describe(pattern string, req any) string {
 		return fmt.Sprintf("%s %s", name, r.For)
 	case BanRequest:
 		return fmt.Sprintf("%s %s for %s", name, r.Target, r.For)
+	case ProtectRequest:
+		return name + " " + r.Target
+	case UnprotectRequest:
+		return name + " " + r.Target
 	case UnbanRequest:
 		if r.All {
 			return name + " --all"

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"moonlatch/engine/control"
@@ -59,6 +60,9 @@ func (s *Server) routes() http.Handler {
 	})
 	write(s, mux, "unban", changed, func(ctx context.Context, _ string, req control.UnbanRequest) (control.UnbanResult, error) {
 		return s.service.Unban(ctx, req)
+	})
+	write(s, mux, "protect", changed, func(ctx context.Context, _ string, req control.ProtectRequest) (control.ProtectResult, error) {
+		return s.service.Protect(ctx, req)
 	})
 	return mux
 }
@@ -154,7 +158,9 @@ func write[Req, Resp any](s *Server, mux *http.ServeMux, name string, changes []
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		s.cfg.Log.Info("web page request", "client", host, "path", r.URL.Path)
 		// A client that hangs up must not leave a change half done.
-		resp, err := call(context.WithoutCancel(r.Context()), "web page ("+host+")", req)
+		by := "web page (" + host + ")"
+		resp, err := call(context.WithoutCancel(r.Context()), by, req)
+		control.Audit(s.service, control.Call{UID: os.Geteuid(), PID: os.Getpid(), Command: by + ": " + control.Describe(name, req), Err: err})
 		for _, a := range changes {
 			a.forget()
 		}

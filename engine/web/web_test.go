@@ -23,6 +23,7 @@ import (
 // memory is a Service that keeps what it is asked. What it does not have is never called.
 type memory struct {
 	control.Service
+	audited   []control.Call
 	confirmed control.ConfirmRequest
 	unbanned  string
 	asked     atomic.Int64 // for the status
@@ -42,6 +43,10 @@ func (m *memory) Confirm(_ context.Context, req control.ConfirmRequest) (control
 func (m *memory) Explain(_ context.Context, req control.ExplainRequest) (control.Explanation, error) {
 	return control.Explanation{Target: req.Target}, m.err
 }
+func (m *memory) Protect(_ context.Context, req control.ProtectRequest) (control.ProtectResult, error) {
+	return control.ProtectResult{Protected: control.Protected{Target: req.Target}}, m.err
+}
+func (m *memory) Audited(c control.Call) { m.audited = append(m.audited, c) }
 func (m *memory) Unban(_ context.Context, req control.UnbanRequest) (control.UnbanResult, error) {
 	m.unbanned = req.Target
 	return control.UnbanResult{Lifted: 1}, m.err

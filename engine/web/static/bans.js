@@ -54,6 +54,7 @@ function Ban({ ban }) {
     <span class="by" title=${ban.asn && `AS${ban.asn} ${ban.network || ""}`}>${ban.country && `${ban.country} · `}${ban.by}${ban.origin && ban.origin !== ban.by && ` · ${ban.origin}`}</span>
     <span class="acts">
       <button onClick=${() => act("unban", { target: ban.target }, `${ban.target} is not banned any more.`)} data-unban>Unban</button>
+      <button title="Lift the ban, and never ban it again" onClick=${() => act("protect", { target: ban.target, note: "protected on the web page" }, `${ban.target} is protected: it can never be banned.`)} data-protect>Protect</button>
       <label><span class="hidden">Extend the ban of ${ban.target}</span>
         <select onChange=${extend}><option value="">Extend…</option>${HOURS.map(([l, s]) => html`<option value=${s}>${l}</option>`)}</select></label>
     </span>
