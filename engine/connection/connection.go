@@ -11,8 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpListen is the state of a socket that listens, TCP_LISTEN in include/net/tcp_states.h.
-const tcpListen = 10
+// States of TCP sockets: include/net/tcp_states.h.
+const (
+	tcpTimeWait = 6
+	tcpClose    = 7
+	tcpListen   = 10
+)
 
 // Opened reports, of an address or prefix, whether this host has opened a connection to it.
 type Opened func(netip.Prefix) bool
@@ -33,7 +37,7 @@ func FindOpened() (Opened, error) {
 	var peers []netip.Addr
 	for _, s := range sockets {
 		incoming := s.tcp && listening[s.local.Port()]
-		if s.remote.Port() != 0 && !incoming {
+		if s.remote.Port() != 0 && !incoming && !s.over() {
 			peers = append(peers, s.remote.Addr())
 		}
 	}
@@ -55,6 +59,9 @@ type socket struct {
 	cookie        [2]uint32
 	inode         uint32
 }
+
+// over reports whether a connection is closed on both sides and only remembered.
+func (s socket) over() bool { return s.tcp && (s.state == tcpTimeWait || s.state == tcpClose) }
 
 // sockets lists the TCP and UDP sockets of both families.
 func sockets() ([]socket, error) {
