@@ -30,6 +30,9 @@ type change struct {
 	lock *os.File
 	// changed is set when the kernel was changed, also where what follows fails.
 	changed bool
+	// lasting is the generation that is meant to be confirmed after the change, 0 for none, whatever
+	// somebody else does to the kernel meanwhile.
+	lasting uint64
 }
 
 // Apply puts a ruleset in force on trial: one transaction, after which the

@@ -113,7 +113,7 @@ func (c *change) plan(i intent) (plan, error) {
 func (c *change) drift(heard nft.Change) (intent, *Drift, error) {
 	meant, known := c.store.intent()
 	if !known {
-		return meant, nil, c.remember(nil)
+		return meant, nil, c.remember(intent{})
 	}
 	what := c.roles(meant)
 	if what == "" {

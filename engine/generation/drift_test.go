@@ -108,6 +108,38 @@ func TestApplyAfterAFlush(t *testing.T) {
 	s.expect("after the trial", true, false)
 }
 
+// TestFlushDuringAChange: what is meant is what the change leads to, not what somebody has left of it.
+func TestFlushDuringAChange(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		trial  bool
+		change func(*change) error
+		want   uint64
+	}{
+		"nothing to do": {false, func(*change) error { return nil }, 1},
+		"confirm":       {true, (*change).confirm, 2},
+		"roll back":     {true, (*change).rollback, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newHost(t)
+			s.applyHealed(long, FallbackPrevious, 22)
+			s.mustConfirm()
+			if tt.trial {
+				s.applyHealed(long, FallbackPrevious, 80)
+			}
+			must(t, s.m.changing(t.Context(), func(c *change) error {
+				err := tt.change(c)
+				s.somebody("flush ruleset")
+				return err
+			}))
+			s.heal()
+			if st := s.state(); st.Confirmed == nil || st.Confirmed.Number != tt.want || st.Trial != nil {
+				t.Errorf("%+v, want generation %d", st, tt.want)
+			}
+		})
+	}
+}
+
 // TestDriftByAnotherClock has what is meant written down by a process whose clock is
 // another one: a trial that is put back never gets more time for it.
 func TestDriftByAnotherClock(t *testing.T) {

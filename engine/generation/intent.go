@@ -98,11 +98,14 @@ func (m *Manager) changing(ctx context.Context, fn func(*change) error) error {
 		if err := c.store.dropIntent(); err != nil && !errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("%w; nothing was changed", err)
 		}
+		if c.lasting = before.Confirmed; !known && c.confirmed != nil {
+			c.lasting = c.confirmed.number
+		}
 		err := fn(c)
 		switch {
 		case err == nil || c.changed:
 			// A change that is in force is not failed for want of this: without it, only drift is not seen.
-			_ = c.remember(before.Prints)
+			_ = c.remember(before)
 		case known: // it still fits, also where what an ended trial left behind was cleared away
 			_ = c.store.setIntent(before)
 		}
@@ -110,9 +113,9 @@ func (m *Manager) changing(ctx context.Context, fn func(*change) error) error {
 	})
 }
 
-// remember makes what the kernel holds what is meant. The prints of generations that
-// were taken when they came into the kernel hold on: no step of ours changes them.
-func (c *change) remember(prints map[uint64]string) error {
+// remember makes what the kernel holds what is meant, and a generation that is to last also where somebody has taken
+// it away during the change. The prints of generations that were taken when they came into the kernel hold on: no step of ours changes them.
+func (c *change) remember(before intent) error {
 	at, err := boottime.Now()
 	if err != nil {
 		return err
@@ -132,11 +135,17 @@ func (c *change) remember(prints map[uint64]string) error {
 	if h := now.confirmed; h != nil {
 		i.Confirmed, i.Aside = h.number, h.asideForGood()
 	}
+	if now.confirmed == nil && c.lasting != 0 {
+		i.Confirmed, i.Aside = c.lasting, before.Aside && before.Confirmed == c.lasting
+		if p, ok := before.Prints[c.lasting]; ok {
+			i.Prints[c.lasting] = p
+		}
+	}
 	for _, h := range []*held{now.confirmed, now.trial} {
 		if h == nil {
 			continue
 		}
-		if i.Prints[h.number] = prints[h.number]; i.Prints[h.number] != "" {
+		if i.Prints[h.number] = before.Prints[h.number]; i.Prints[h.number] != "" {
 			continue
 		}
 		p, err := h.print(c.nft)

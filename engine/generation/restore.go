@@ -37,7 +37,7 @@ func (m *Manager) Restore(ctx context.Context) (Restored, error) {
 		}
 		// What cannot be written down was logged, and is only not told again later.
 		_ = c.store.setProblems(out.Problems)
-		_ = c.remember(nil)
+		_ = c.remember(intent{})
 		return nil
 	})
 	return out, err
@@ -87,7 +87,7 @@ func (c *change) try(ctx context.Context, which confirmation, out *Restored) boo
 		out.Problems = append(out.Problems, Problem{which.Number, err.Error()})
 		return false
 	}
-	out.Generation = &r.Generation
+	out.Generation, c.lasting = &r.Generation, r.Number
 	return true
 }
 

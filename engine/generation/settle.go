@@ -61,7 +61,7 @@ func (c *change) confirm() error {
 	if err := c.endLease(); err != nil {
 		return c.unconfirmed(fmt.Errorf("confirm: %w", err))
 	}
-	c.changed = true
+	c.changed, c.lasting = true, r.Number
 	if err := c.store.commit(r.Number); err != nil {
 		return fmt.Errorf("generation %d is confirmed and in force, but the next boot would not restore it: %w; make room and run moonlatch confirm again", r.Number, err)
 	}
@@ -183,6 +183,7 @@ func (m *Manager) Reset(ctx context.Context) ([]uint64, error) {
 		if err := tx.Commit(); err != nil {
 			return fmt.Errorf("reset: %w", err)
 		}
+		c.lasting = 0
 		return nil
 	})
 	return gone, err
