@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"moonlatch/engine/netns"
 	"moonlatch/engine/policy"
 	"moonlatch/scripts"
 )
@@ -245,11 +246,24 @@ func TestWebBansNmap(t *testing.T) {
 	}
 }
 
+// TestWebBansIPv6BySlash64 bans a scanner's /64, unless one of the server's own addresses is in it.
 func TestWebBansIPv6BySlash64(t *testing.T) {
 	d := serve(t, "web.lua")
 	g := plug(t, 30)
-	g.tries(t, g.server6, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91)
-	banned(t, d, fmt.Sprintf("2001:db8:1:%x::/64", 30))
+	scan := []int{81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91}
+	g.tries(t, g.server6, scan...)
+	banned(t, d, g.ip6.String())
+
+	server, err := netns.Current()
+	must(t, err)
+	defer server.Close()
+	must(t, server.AddRoute("2001:db8:2:1e::/64", g.ip6.String()))
+	must(t, g.AddAddr("lo", "2001:db8:2:1e::9/128"))
+	route := exec.Command("ip", "-6", "route", "replace", "2001:db8:1:1e::/64", "dev", "eth0", "src", "2001:db8:2:1e::9")
+	must(t, g.Start(route))
+	must(t, route.Wait())
+	g.tries(t, g.server6, scan...)
+	banned(t, d, "2001:db8:2:1e::/64")
 }
 
 func TestWebBansNobodyElse(t *testing.T) {
