@@ -216,7 +216,9 @@ func (s step) spoilsDisk() bool {
 }
 
 // holdsUp reports whether a guarded command may be held up past its guard's end.
-func (f fault) holdsUp() bool { return f.kind == faultStopAll || f.kind == faultStopParent || f.kind == faultNFT+nftStopped }
+func (f fault) holdsUp() bool {
+	return f.kind == faultStopAll || f.kind == faultStopParent || f.kind == faultNFT+nftStopped
+}
 
 // weight is how often something is chosen.
 type weight struct {
