@@ -41,18 +41,23 @@ func (f *Firewall) restoreBans(ctx context.Context, again bool) (int, error) {
 	own := hostAddresses()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	parts, read := make(chan []ban.Ban, 1), make(chan error, 1)
+	parts, done, read := make(chan []ban.Ban, 1), make(chan []ban.Ban, 3), make(chan error, 1)
+	for range cap(done) { // one is read, one waits, one is on its way to the kernel
+		done <- nil
+	}
 	go func() {
 		defer close(parts)
-		read <- readBans(ctx, s, own, parts)
+		read <- readBans(ctx, s, own, parts, done)
 	}()
 	n := 0
 	for part := range parts {
 		put, err := r.Add(ctx, part)
 		n += put
+		done <- part[:0]
 		if err != nil {
 			cancel()
-			for range parts { // let the reader end
+			for part := range parts { // let the reader end
+				done <- part[:0]
 			}
 			return n, errors.Join(err, ignoreCanceled(<-read))
 		}
@@ -67,13 +72,14 @@ func ignoreCanceled(err error) error {
 	return err
 }
 
-// readBans reads the bans that are to be in force, those of one kernel set after those of another.
-func readBans(ctx context.Context, s *store.Store, spared []netip.Prefix, to chan<- []ban.Ban) error {
-	var part []ban.Ban
+// readBans reads the bans that are to be in force, those of one kernel set after those of another, into
+// parts that are done with.
+func readBans(ctx context.Context, s *store.Store, spared []netip.Prefix, to chan<- []ban.Ban, done <-chan []ban.Ban) error {
+	part := <-done
 	send := func() bool {
 		select {
 		case to <- part:
-			part = make([]ban.Ban, 0, cap(part))
+			part = <-done
 			return true
 		case <-ctx.Done():
 			return false

@@ -139,10 +139,3 @@ func (p *protector) set(ctx context.Context, lists map[string][]netip.Prefix) er
 	}
 	return errors.Join(errs...)
 }
-
-// forget has the book told everything anew, after somebody else changed its lists.
-func (p *protector) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	clear(p.now)
-}

@@ -127,14 +127,6 @@ func (a *app) checkOutput(c *cobra.Command) error {
 	return nil
 }
 
-func (a *app) log() *slog.Logger {
-	level := slog.LevelInfo
-	if a.verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
-}
-
 // service is the daemon where one runs, and otherwise the firewall itself.
 func (a *app) service(ctx context.Context) (control.Service, error) {
 	if err := a.tend(ctx); err != nil {

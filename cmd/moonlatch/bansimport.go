@@ -265,7 +265,7 @@ func openList(ctx context.Context, path, name string) (iter.Seq2[banlist.Entry, 
 		}
 	}
 	r := bufio.NewReaderSize(in, 1<<16)
-	format := banlist.Format(name)
+	var format banlist.Format
 	var err error
 	if name == "auto" {
 		peeked, _ := r.Peek(4096) // what ends before is short

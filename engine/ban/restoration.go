@@ -36,56 +36,110 @@ func (b *Book) Restore(again bool) (*Restoration, error) {
 
 // Add puts bans back, and returns how many. Config.Changed is not told of them. It leaves out those that have ended, those
 // of what is protected, of what cannot be banned, and of what is banned already. Of
-// hosts, thousands at once are fastest.
+// hosts, thousands at once are fastest, those of one kernel set behind each other.
 func (r *Restoration) Add(ctx context.Context, bans []Ban) (int, error) {
 	b := r.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	fresh, rest, err := r.sort(bans)
+	p := part{Restoration: r, bans: bans, now: b.clock(), wall: b.cfg.Now(), indexed: b.adopted.Load() || b.adoption != nil}
+	n, err := p.load()
+	if err == nil {
+		err = b.write(ctx, change{put: p.rest, quiet: true})
+	}
 	if err != nil {
-		return 0, fmt.Errorf("restore bans: %w", err)
-	}
-	n := 0
-	for s, list := range fresh {
-		if err := b.nft.Load(core(), string(s), b.loading(list)); err != nil {
-			for _, h := range list {
-				b.index.remove(h.target)
-			}
-			return n, fmt.Errorf("restore bans: %w", err)
-		}
-		n += len(list)
-	}
-	if err := b.write(ctx, change{put: rest, quiet: true}); err != nil {
 		return n, fmt.Errorf("restore bans: %w", err)
 	}
-	return n + len(rest), nil
+	return n + len(p.rest), nil
 }
 
-// sort returns what is to be put back: into sets that hold nothing of it, and the rest.
-func (r *Restoration) sort(bans []Ban) (fresh map[set][]held, rest []held, err error) {
-	b := r.book
-	fresh = make(map[set][]held)
-	now, wall := b.clock(), b.cfg.Now()
-	for i := range bans {
-		h, ok := b.heldAgain(&bans[i], now, wall)
+// part is an Add under way. The caller holds Book.mu.
+type part struct {
+	*Restoration
+	bans []Ban // that are left
+	now  time.Duration
+	wall time.Time
+
+	next held // goes into a set of hosts that holds nothing of it
+	more bool // there is a next
+	rest []held
+	said remark
+
+	// indexed is false while the Book asks the kernel, as one that nobody runs always does: the index need not know then.
+	indexed bool
+	loaded  []target // of the load under way, what the index knows
+}
+
+// load puts back what is new in sets of hosts, and returns how many. What is to be written otherwise is in p.rest then.
+func (p *part) load() (n int, err error) {
+	b := p.book
+	for err = p.advance(); err == nil && p.more; {
+		s, taken := p.next.set(), 0
+		p.loaded = p.loaded[:0]
+		var stop error
+		err = b.nft.Load(core(), string(s), func(yield func(nft.Element) bool) {
+			for stop == nil && p.more && p.next.set() == s && yield(p.element()) {
+				taken++
+				stop = p.advance()
+			}
+		})
+		if err != nil {
+			for _, t := range p.loaded {
+				b.index.remove(t)
+			}
+			return n, err
+		}
+		n, err = n+taken, stop
+	}
+	return n, err
+}
+
+// element is that of p.next.
+func (p *part) element() nft.Element {
+	b, h := p.book, &p.next
+	if p.indexed {
+		b.index.put(h.target, b.entry(h.note, h.until))
+		p.loaded = append(p.loaded, h.target)
+	}
+	return h.elementSaying(p.said.comment(&h.note), h.target.element(), h.until, p.now)
+}
+
+// remark is the comment of one ban, for the next ones with the same reason to share it.
+type remark struct {
+	by, why, text string
+	origin        Origin
+}
+
+func (r *remark) comment(n *note) string {
+	if r.text == "" || r.by != n.by || r.why != n.why || r.origin != n.origin {
+		*r = remark{by: n.by, why: n.why, origin: n.origin, text: n.comment()}
+	}
+	return r.text
+}
+
+// advance finds the next ban that goes into a set of hosts, and keeps those that do not.
+func (p *part) advance() error {
+	b := p.book
+	for p.more = false; len(p.bans) > 0 && !p.more; {
+		h, ok := b.heldAgain(&p.bans[0], p.now, p.wall)
+		p.bans = p.bans[1:]
 		if !ok {
 			continue
 		}
 		s := h.set()
-		if !r.empty[s] && !b.adopted.Load() {
-			if err := b.ask(h.target, now); err != nil {
-				return nil, nil, err
+		if !p.empty[s] && !b.adopted.Load() {
+			if err := b.ask(h.target, p.now); err != nil {
+				return err
 			}
 		}
 		there, banned := b.index.get(h.target)
 		switch {
 		case !banned && !s.net():
-			fresh[s] = append(fresh[s], h)
-		case !banned, r.again && sameEnd(there.until(), h.until):
-			rest = append(rest, h)
+			p.next, p.more = h, true
+		case !banned, p.again && sameEnd(there.until(), h.until):
+			p.rest = append(p.rest, h)
 		}
 	}
-	return fresh, rest, nil
+	return nil
 }
 
 // heldAgain is a ban as the book is to hold it, if it is to.
@@ -105,19 +159,6 @@ func (b *Book) heldAgain(ban *Ban, now time.Duration, wall time.Time) (held, boo
 
 // sameEnd reports whether two bans end together, but for what clocks and rounding make of it.
 func sameEnd(x, y time.Duration) bool { return x == y || (x-y).Abs() < 2*time.Second }
-
-// loading yields the elements of bans of hosts, which the index knows from then on.
-func (b *Book) loading(list []held) iter.Seq[nft.Element] {
-	return func(yield func(nft.Element) bool) {
-		now := b.clock()
-		for _, h := range list {
-			if !yield(h.note.element(h.target.element(), h.until, now)) {
-				return
-			}
-			b.index.put(h.target, b.entry(h.note, h.until))
-		}
-	}
-}
 
 // InForce is how many bans the book knows of, without asking the kernel. It knows all once Run has adopted them.
 func (b *Book) InForce() int { return b.index.size() }

@@ -151,7 +151,12 @@ const rounding = 10 * time.Millisecond
 
 // element returns the element for a ban, or for a part of one.
 func (n note) element(p netip.Prefix, until, now time.Duration) nft.Element {
-	e := nft.Element{Prefix: p, Comment: n.comment(), Timeout: timeout(until, now)}
+	return n.elementSaying(n.comment(), p, until, now)
+}
+
+// elementSaying is element with the note's comment made beforehand.
+func (n *note) elementSaying(comment string, p netip.Prefix, until, now time.Duration) nft.Element {
+	e := nft.Element{Prefix: p, Comment: comment, Timeout: timeout(until, now)}
 	if n.age > 0 && until != forever {
 		e.Timeout, e.Expires = e.Timeout+n.age, e.Timeout
 	}
