@@ -2,10 +2,13 @@ package ban
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"moonlatch/engine/nft"
 )
 
 // TestRestore puts back what it may and nothing else, each ban for the time that is left of it, whether the book
@@ -25,7 +28,9 @@ func TestRestore(t *testing.T) {
 			forEver := was("198.51.100.9", time.Hour, 0)
 			forEver.Until = time.Time{}
 			person := was("198.51.100.10", time.Hour, time.Hour)
-			person.By, person.Why, person.Origin = "ann", "a nuisance", Manual
+			person.By, person.Origin = "ann", Manual
+			alike := was("198.51.100.11", time.Hour, time.Hour)
+			alike.Origin = Manual
 			r, err := b.Restore(false)
 			must(t, err)
 			mustBan(t, b, ask("198.51.100.200", 5*time.Hour)) // meanwhile
@@ -38,7 +43,7 @@ func TestRestore(t *testing.T) {
 				was("0.0.0.0/0", time.Hour, time.Hour),
 				{},
 				was("198.51.100.3", -time.Hour, 2*time.Hour), // the clock is behind: an hour is all of it
-				forEver, person,
+				forEver, alike, person,
 				was("203.0.113.0/24", time.Hour, 2*time.Hour),
 				was("203.0.112.0/24", time.Hour, -time.Second),
 				was("2001:db8::7", time.Hour, time.Hour),
@@ -51,7 +56,8 @@ func TestRestore(t *testing.T) {
 				local("198.51.100.1", 20*time.Minute),
 				local("198.51.100.3", time.Hour),
 				local("198.51.100.9", 0),
-				{"198.51.100.10", time.Hour, "ann", "a nuisance", Manual},
+				{"198.51.100.10", time.Hour, "ann", "11 ports in 2s", Manual},
+				{"198.51.100.11", time.Hour, "portscan", "11 ports in 2s", Manual},
 				local("198.51.100.200", 5*time.Hour),
 				local("203.0.113.0/24", 2*time.Hour),
 				local("2001:db8:1::/64", time.Hour),
@@ -96,13 +102,16 @@ func TestRestoreRefused(t *testing.T) {
 	runAdopted(t, b)
 	r, err := b.Restore(false)
 	must(t, err)
-	command(t, "flush", "ruleset")
-	lost := Ban{Target: prefix("198.51.100.1"), Since: time.Now(), Until: time.Now().Add(time.Hour), By: "old", Origin: Local}
-	if n, err := r.Add(t.Context(), []Ban{lost}); n != 0 || err == nil {
+	command(t, "delete table inet moonlatch; table inet moonlatch { set banned4 { type ipv4_addr; flags timeout; size 1; }; }")
+	var bans []Ban
+	for i := range 3 {
+		bans = append(bans, Ban{Target: host(i), Since: time.Now(), Until: time.Now().Add(time.Hour), By: "old", Origin: Local})
+	}
+	if n, err := r.Add(t.Context(), bans); n != 0 || !errors.Is(err, nft.ErrFull) {
 		t.Errorf("%d put back, %v", n, err)
 	}
-	if b.Knows(lost.Target) {
-		t.Error("the book knows a ban that the kernel does not")
+	if n := b.InForce(); n != 0 {
+		t.Errorf("the book knows %d bans that the kernel does not", n)
 	}
 }
 
