@@ -17,6 +17,9 @@ func TestLayOut(t *testing.T) {
 			bits := uint8(120 + r.IntN(8)) // shorter than a host
 			at := targetOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(256))}), 32)).shorten(bits)
 			c := change{put: []held{{target: at, until: time.Duration(1 + r.IntN(5))}}}
+			for range r.IntN(4) { // several at once
+				c.put = append(c.put, held{target: at.shorten(uint8(120 + r.IntN(int(at.bits)-119))), until: time.Duration(1 + r.IntN(5))})
+			}
 			if r.IntN(4) == 0 {
 				c = change{lift: []target{at}}
 			}

@@ -17,33 +17,27 @@ func (bans prefixBans) with(c change, now time.Duration) (prefixBans, error) {
 	}
 	next := maps.Clone(bans)
 	maps.DeleteFunc(next, func(_ target, b *prefixBan) bool { return b.until <= now })
-	affected := make(map[target]bool)
-	touch := func(t target) {
-		for _, b := range next.related(t) {
-			affected[b.target] = true
-		}
-	}
+	changed := make(map[target]bool)
 	for _, t := range c.lift {
-		touch(t)
+		changed[t] = true
 		delete(next, t)
 	}
 	for _, h := range c.put {
 		if h.set().net() {
+			changed[h.target] = true
 			next[h.target] = &prefixBan{target: h.target, note: h.note, until: h.until}
-			touch(h.target)
 		}
 	}
-	for t := range affected {
-		if b, ok := next[t]; ok {
-			parts, err := b.layOut(next.related(t))
-			if err != nil {
-				return nil, err
-			}
-			if !slices.Equal(parts, b.parts) {
-				moved := *b
-				moved.parts = parts
-				next[t] = &moved
-			}
+	for t, related := range next.relatedToAny(changed) {
+		b := next[t]
+		parts, err := b.layOut(related)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Equal(parts, b.parts) {
+			moved := *b
+			moved.parts = parts
+			next[t] = &moved
 		}
 	}
 	return next, nil
