@@ -12,6 +12,7 @@ import (
 
 	"moonlatch/engine/ban"
 	"moonlatch/engine/control"
+	"moonlatch/engine/feed"
 	"moonlatch/engine/ruleset"
 )
 
@@ -152,6 +153,11 @@ func (f *Firewall) Import(ctx context.Context, req control.ImportRequest) (contr
 	}
 	if done.Booked > 0 {
 		f.log.Info("bans imported", "bans", done.Booked, "took", out.Took.Round(time.Millisecond))
+		title := fmt.Sprintf("%d bans imported", done.Booked)
+		if req.From != "" {
+			title += " from " + shorten(req.From)
+		}
+		f.publish(feed.Item{Kind: feed.KindNotice, Notice: &feed.Notice{By: req.By, Title: title}})
 	}
 	return out, nil
 }

@@ -120,7 +120,7 @@ func (a *app) bansImport(ctx context.Context, path string, f importFlags) error 
 	doc.Entries = len(bans)
 	stopped := len(doc.Mistakes) > 0 && !f.keepGoing
 	doc.ImportResult, err = s.Import(ctx, control.ImportRequest{
-		Bans: slices.Values(bans), KeepGoing: f.keepGoing, DryRun: f.dryRun || stopped,
+		Bans: slices.Values(bans), KeepGoing: f.keepGoing, DryRun: f.dryRun || stopped, From: path, By: caller(),
 		Progress: func(done int) { show.show("imported", done, len(bans)) },
 	})
 	show.end()

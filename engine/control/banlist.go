@@ -56,6 +56,8 @@ type ImportRequest struct {
 	Progress  func(done int)      `json:"-"` // may be nil
 	KeepGoing bool                `json:"keep_going"`
 	DryRun    bool                `json:"dry_run"`
+	From      string              `json:"from,omitempty"` // what file the list was, for the record
+	By        string              `json:"by,omitempty"`   // who asks, likewise
 }
 
 // ListedBan is a ban of a list, and where it stands there.
@@ -208,8 +210,9 @@ func serveBanLists(mux router, s BanLists) {
 			e.Encode(importStep{Done: done}) // an error here means that the client has gone
 			http.NewResponseController(w).Flush()
 		}
+		req.By = peerOf(r.Context()).named(req.By)
 		result, err := s.Import(context.WithoutCancel(r.Context()), req)
-		mux.audit(peerOf(r.Context()).call(fmt.Sprintf("bans import of %d bans", len(bans)), err))
+		mux.audit(peerOf(r.Context()).call(fmt.Sprintf("bans import %s of %d bans", req.From, len(bans)), err))
 		if err == nil {
 			e.Encode(importStep{Result: &result})
 			return
