@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"engine/lab":                    {"engine/netns", "engine/nft", "engine/packet", "engine/ruleset", "nflog"},
 	"engine/capture":                {"nflog"},
 	"engine/replay":                 {"engine", "engine/ban", "engine/capture", "engine/control", "engine/detect", "engine/lab", "engine/packet", "engine/policy", "engine/ruleset", "nflog"},
-	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/ruleset"},
+	"engine/policytest":             {"engine", "engine/lab", "engine/packet", "engine/policy", "engine/policy/sandbox", "engine/policy/sandbox/pattern", "engine/ruleset"},
 	"engine/netns/netnstest":        {"engine/netns"},
 	"engine": {
 		"engine/ban", "engine/boottime", "engine/connection", "engine/control", "engine/detect", "engine/feed", "engine/generation", "engine/lab", "engine/netns", "engine/nft",

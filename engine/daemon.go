@@ -77,6 +77,7 @@ type Daemon struct {
 	ended    atomic.Uint64             // the generation whose trial's end has been told
 	counters counters
 	outputs  []Output
+	targets  []string // of notifications
 	drift    driftWatch
 }
 
@@ -152,7 +153,7 @@ func writeAt(f *os.File, s string) error {
 // environment is what a policy that the daemon runs may know and do.
 func (d *Daemon) environment(m *memory.Memory) policy.Env {
 	env := environment(d.log, actions{d.bans}, d.links.name)
-	env.Memory = m
+	env.Memory, env.Notify = m, d.notify
 	return env
 }
 
@@ -169,6 +170,7 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	group.Go(func() error { return d.bans.Run(ctx) })
 	group.Go(func() error { return d.memory.Run(ctx) })
 	group.Go(func() error { return d.persist(ctx) })
+	group.Go(func() error { return d.watchHistory(ctx) })
 	group.Go(func() error { return d.reader.run(ctx) })
 	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
 	group.Go(func() error { return d.follow(ctx) })

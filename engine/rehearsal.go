@@ -32,6 +32,7 @@ type Rehearsal struct {
 	ahead  time.Duration // of the time of day
 	events map[string]int
 	failed []error
+	told   []policy.Notice // the latest
 	table  nft.Table
 	played played
 }
@@ -71,7 +72,7 @@ func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, in se
 		return nil, explain(err)
 	}
 	env := environment(log, rehearsed{actions{r.bans}, in.witness.refused}, l.LinkName)
-	env.Memory = memory.New(r.now)
+	env.Memory, env.Now, env.Notify = memory.New(r.now), r.now, r.keep
 	if r.policy, err = policy.Load(folder, entry, env); err != nil {
 		r.bans.Close()
 		return nil, badPolicy(err)
@@ -182,6 +183,21 @@ func (r *Rehearsal) Failures() []error {
 	r.failed = nil
 	return failed
 }
+
+// maxTold is how many notices a rehearsal keeps.
+const maxTold = 1000
+
+// keep keeps a notice, whoever is to be told: a rehearsal knows no targets.
+func (r *Rehearsal) keep(n policy.Notice) error {
+	if len(r.told) == maxTold {
+		r.told = r.told[1:]
+	}
+	r.told = append(r.told, n)
+	return nil
+}
+
+// Notices returns what the policy told with fw.notify, as far as it is kept: the latest 1000.
+func (r *Rehearsal) Notices() []policy.Notice { return r.told }
 
 // Banned returns the ban that is in force for an address.
 func (r *Rehearsal) Banned(ctx context.Context, a netip.Addr) (ban.Ban, bool, error) {

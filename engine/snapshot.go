@@ -30,6 +30,7 @@ type Snapshot struct {
 	Policy       string // its policy's entry file, "" when none is in force
 	PolicyRuns   bool   // whether that policy's detectors and handlers run
 	CallbacksOff int    // its callbacks that were switched off because they kept failing
+	NoticesHeld  uint64 // notifications of its own that were not sent because they were too many
 	Digest       string // of the ruleset in force, "" when everything passes
 
 	TrialDeadline time.Time // zero when nothing is on trial
@@ -143,6 +144,7 @@ func (d *Daemon) Snapshot() Snapshot {
 func (rt *runtime) fill(s *Snapshot) {
 	rules := rt.policy.Ruleset()
 	s.Generation, s.Policy, s.PolicyRuns, s.Digest = rt.generation, rules.Policy, true, rt.digest
+	s.NoticesHeld = rt.policy.HeldNotices()
 	for _, c := range rt.callbacks() {
 		if c.Off() {
 			s.CallbacksOff++

@@ -175,6 +175,9 @@ func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
 		p.Close()
 		return nil, err
 	}
+	if err := p.UnknownTargets(d.targets); err != nil {
+		d.log.Warn("the policy notifies targets that are not there", "policy", g.Policy, "error", err)
+	}
 	rt.memory = m
 	return rt, nil
 }
@@ -212,6 +215,11 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 	if err != nil {
 		return control.Applied{}, err
 	}
+	untold, err := d.checkTargets(p)
+	if err != nil {
+		p.Close()
+		return control.Applied{}, err
+	}
 	also, err := alsoProtected(p, d.protected) // which may take a while
 	if err != nil {
 		p.Close()
@@ -232,6 +240,9 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 	d.protector.names.known(also.named)
 	rt.generation, rt.memory = applied.Generation.Number, trial
 	applied.Daemon = true
+	if untold != "" {
+		applied.Warnings = append(applied.Warnings, untold)
+	}
 	if err := d.tryPolicy(ctx, rt, req); err != nil {
 		return applied, explain(err)
 	}

@@ -45,6 +45,10 @@ local helper = {}
 ---@overload fun(options: moonlatch.flowtable.options): moonlatch.flowtable
 local flowtable = {}
 
+---a target of notifications
+---@class moonlatch.target
+local target = {}
+
 ---a stream: an item that logs to it
 ---@class moonlatch.stream
 ---@overload fun(options: moonlatch.stream.options): moonlatch.stream
@@ -616,6 +620,26 @@ function fw.remember(name, value, time) end
 ---@param name string
 ---@return string|number|boolean|nil
 function fw.recall(name) end
+
+---tells people, by a target of the daemon's notifications, and waits for nothing: up to 10 a second, and 50 at once. Returns true, or false and why not
+---
+---Takes: target or its name, then a text, or a table: title, text and up to 20 more fields (text, number, true or false)
+---
+---Example: `fw.every("1h", function() if fw.bans() > 1000 then fw.notify("ops", { title = "many bans", bans = fw.bans() }) end end)`
+---@param target string|moonlatch.target
+---@param notice string|table<string,string|number|boolean>
+---@return boolean
+---@return string|nil
+function fw.notify(target, notice) end
+
+---names a target of the daemon's notifications, for fw.notify: an apply is refused if the daemon knows none of that name
+---
+---Takes: name
+---
+---Example: `local ops = fw.target "ops"; fw.on(closed, function(ev) fw.notify(ops, "a knock from " .. ev.src) end)`
+---@param name string
+---@return moonlatch.target
+function fw.target(name) end
 
 ---the lines of the file without blank ones and # comments
 ---

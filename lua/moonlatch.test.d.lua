@@ -85,6 +85,11 @@ function t.not_banned(address) end
 ---@return number
 function t.events(stream) end
 
+---expects that the target was told something, whose title or text matches the Lua pattern if one is given
+---@param target string
+---@param pattern? string
+function t.notified(target, pattern) end
+
 ---lets time pass: for timers, bans, detectors, and what is remembered
 ---@param time string
 function t.advance(time) end

@@ -181,6 +181,7 @@ func (s scrape) policy(snap *engine.Snapshot) {
 		return
 	}
 	s.send(s.policyOff, float64(snap.CallbacksOff), snap.Policy)
+	s.grow(s.policyHeld, snap.NoticesHeld, snap.Policy)
 	s.grow(s.policyEvents, snap.Calls, snap.Policy)
 	s.grow(s.policyErrors, snap.Errors, snap.Policy, "runtime")
 	s.grow(s.policyErrors, snap.Timeouts, snap.Policy, "timeout")

@@ -30,6 +30,7 @@ type families struct {
 
 	policyEvents, policyErrors family
 	policyLoaded, policyOff    family
+	policyHeld                 family
 
 	callbackCalls, callbackErrors, callbackSeconds, callbackOff family
 
@@ -109,6 +110,7 @@ func (f *families) policy() {
 	f.policyErrors = f.counter("policy_errors_total", "Callbacks of a policy that failed: by an error of their own (runtime) or stopped at their limits (timeout).", "policy", "reason")
 	f.policyLoaded = f.gauge("policy_loaded", "Whether the policy of the ruleset in force runs (1), or only its ruleset is in force (0).", "policy")
 	f.policyOff = f.gauge("policy_callbacks_off", "Callbacks of a policy that were switched off because they kept failing.", "policy")
+	f.policyHeld = f.counter("policy_notices_held_total", "Notifications of a policy that were not sent because it sent too many.", "policy")
 	f.callbackCalls = f.counter("callback_calls_total", "Calls of a handler, a detector's action, a timer or the watchdog's check, by its name.", "callback", "kind")
 	f.callbackErrors = f.counter("callback_errors_total", "Calls of a callback that failed: by an error of its own (runtime) or stopped at its limits (timeout).", "callback", "kind", "reason")
 	f.callbackSeconds = f.counter("callback_seconds_total", "Time that the calls of a callback took.", "callback", "kind")

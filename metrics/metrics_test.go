@@ -81,6 +81,7 @@ func busy() state {
 		Policy:        "web.lua",
 		PolicyRuns:    true,
 		CallbacksOff:  1,
+		NoticesHeld:   17,
 		Digest:        "def",
 		Group:         71,
 		TrialDeadline: time.UnixMilli(1_700_000_060_500),

@@ -33,6 +33,7 @@ func (f *outputFlags) outputs(d *engine.Daemon, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
+		d.SetTargets(c.Names())
 		d.AddOutput(notify.New(c, d.Feed(), log))
 	}
 	if f.syslog != "" {

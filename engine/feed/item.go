@@ -33,14 +33,15 @@ const (
 	KindFault    Kind = "fault"     // a callback of the policy's failed: Fault
 	KindBrake    Kind = "brake"     // a storm of bans is braked, or over: Notice
 	KindList     Kind = "list"      // a list of addresses was refused: Notice
-	KindNotice   Kind = "notice"    // anything else worth telling, to the target that it names: Notice
+	KindHistory  Kind = "history"   // the history cannot be written or misses something, or that is over: Notice
+	KindNotice   Kind = "notice"    // what a policy tells a target of notifications: Notice
 )
 
 // Kinds lists all kinds, in the order in which documentation tells of them.
 func Kinds() []Kind {
 	return []Kind{
 		KindEvent, KindBan, KindUnban, KindWouldBan, KindRefused, KindApply, KindExtend, KindConfirm, KindRollback, KindTrialEnd, KindReset,
-		KindDrift, KindLease, KindFault, KindBrake, KindList, KindNotice,
+		KindDrift, KindLease, KindFault, KindBrake, KindList, KindHistory, KindNotice,
 	}
 }
 

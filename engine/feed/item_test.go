@@ -40,6 +40,7 @@ func examples() []Item {
 		{Kind: KindFault, Fault: &Fault{Callback: "web.lua:9", Kind: "handler", Place: "web.lua:10", Reason: "runtime", Message: "nil", Traceback: "web.lua:10", Off: true}},
 		{Kind: KindBrake, Notice: &Notice{By: "brake", Title: "bans are held back", Fields: []Field{{"reason", "rate"}}}},
 		{Kind: KindList, Notice: &Notice{By: "drop", Title: "a list is refused"}},
+		{Kind: KindHistory, Notice: &Notice{By: "history", Title: "the history cannot be written", Text: "no space left on device", Fields: []Field{{"since", "x"}, {"missing", "3"}}}},
 		{Kind: KindNotice, Notice: &Notice{To: "ops", By: "web.lua:12", Title: "hello", Text: "world", Fields: []Field{{"src", "203.0.113.9"}}}},
 	}
 	for i := range items {

@@ -54,7 +54,7 @@ func (it *Item) Text() string {
 
 // Quoted is a value of a line, quoted so that is told apart from what follows it.
 func Quoted(s string) string {
-	if strings.ContainsAny(s, " =\"") {
+	if strings.ContainsAny(s, " =\"\n\t") {
 		return fmt.Sprintf("%q", s)
 	}
 	return s

@@ -65,7 +65,7 @@ func Formats() []string { return []string{"json", "slack", "matrix", "ntfy", "ma
 
 // builtIn are the kinds that a target is told of unless it says which.
 func builtIn() []feed.Kind {
-	return []feed.Kind{feed.KindTrialEnd, feed.KindDrift, feed.KindFault, feed.KindLease, feed.KindBrake, feed.KindList}
+	return []feed.Kind{feed.KindTrialEnd, feed.KindDrift, feed.KindFault, feed.KindLease, feed.KindBrake, feed.KindList, feed.KindHistory}
 }
 
 // Read reads the file of targets. The error names file and line.

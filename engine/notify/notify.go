@@ -145,8 +145,12 @@ func (n *Notifier) offer(t *target, it *feed.Item, now time.Time) {
 
 // message is what a target is told of an item.
 func (n *Notifier) message(t *target, it *feed.Item) (message, error) {
-	level, text, _ := it.Line()
-	data := said{Host: n.host, Kind: string(it.Kind), Level: strings.ToLower(level.String()), Message: text, Text: it.Text(), Suppressed: t.held, Item: *it}
+	level, line, _ := it.Line()
+	text := it.Text()
+	if it.Notice != nil && it.Notice.To != "" {
+		text = told(it.Notice)
+	}
+	data := said{Host: n.host, Kind: string(it.Kind), Level: strings.ToLower(level.String()), Message: line, Text: text, Suppressed: t.held, Item: *it}
 	var title, body strings.Builder
 	if err := errors.Join(t.title.Execute(&title, data), t.body.Execute(&body, data)); err != nil {
 		return message{}, err
@@ -155,6 +159,18 @@ func (n *Notifier) message(t *target, it *feed.Item) (message, error) {
 		fmt.Fprintf(&body, "\n(%d more suppressed)", t.held)
 	}
 	return message{title.String(), body.String(), *it}, nil
+}
+
+// told is the text of a notice that somebody wrote to a target, and below it its fields.
+func told(n *feed.Notice) string {
+	var lines []string
+	if n.Text != "" {
+		lines = append(lines, strings.TrimSuffix(n.Text, "\n"))
+	}
+	for _, f := range n.Fields {
+		lines = append(lines, f.Name+": "+f.Value)
+	}
+	return strings.Join(append(lines, "by: "+n.By), "\n")
 }
 
 // deliver sends what waits for a target, each message a few times.

@@ -1,13 +1,11 @@
 package notify
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -262,80 +260,6 @@ func TestWants(t *testing.T) {
 	} {
 		if got := [2]bool{c.targets[0].wants(&tt.it), c.targets[1].wants(&tt.it)}; got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.it.Kind, got, tt.want)
-		}
-	}
-}
-
-// TestMail brings a message to a real SMTP server, and none where STARTTLS is wanted but not offered.
-func TestMail(t *testing.T) {
-	address, mails := smtpServer(t)
-	config := fmt.Sprintf("[targets.ops]\nformat = \"mail\"\nserver = %q\ntls = %%q\nfrom = \"fw@example.org\"\nto = [\"ann@example.org\"]\ntitle = \"{{.Kind}} on {{.Host}}\"", address)
-	hub, n, _ := start(t, fmt.Sprintf(config, "none"))
-	hub.Publish(trialEnd())
-	select {
-	case got := <-mails:
-		for _, want := range []string{"From: <fw@example.org>", "To: <ann@example.org>", "Subject: trial_end on web1", "generation=3D8"} {
-			if !strings.Contains(got, want) {
-				t.Errorf("%s\nlacks %q", got, want)
-			}
-		}
-	case <-time.After(generous):
-		t.Fatalf("no mail: %+v", n.Stats())
-	}
-	c, err := parse(fmt.Appendf(nil, config, "starttls"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := New(c, hub, slog.New(slog.DiscardHandler)).Test(t.Context(), "ops"); err == nil || !strings.Contains(err.Error(), "STARTTLS") {
-		t.Errorf("without STARTTLS: %v", err)
-	}
-}
-
-// smtpServer takes mails and hands on what comes behind DATA.
-func smtpServer(t *testing.T) (address string, mails chan string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	mails = make(chan string, 16)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serveSMTP(c, mails)
-		}
-	}()
-	return l.Addr().String(), mails
-}
-
-func serveSMTP(c net.Conn, mails chan<- string) {
-	defer c.Close()
-	fmt.Fprint(c, "220 test\r\n")
-	for in := bufio.NewReader(c); ; {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return
-		}
-		switch word, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.ToUpper(word) {
-		case "DATA":
-			fmt.Fprint(c, "354 go on\r\n")
-			var b strings.Builder
-			for {
-				if line, err = in.ReadString('\n'); err != nil || line == ".\r\n" {
-					break
-				}
-				b.WriteString(line)
-			}
-			mails <- b.String()
-			fmt.Fprint(c, "250 ok\r\n")
-		case "QUIT":
-			fmt.Fprint(c, "221 bye\r\n")
-			return
-		default:
-			fmt.Fprint(c, "250 ok\r\n")
 		}
 	}
 }

@@ -74,6 +74,7 @@ func (d *definitions) objects() {
 		{"quota", "a quota: a call says how much", "fun(amount: string): moonlatch.quota"},
 		{"helper", "a connection tracking helper: an item", "fun(options: moonlatch.helper.options): moonlatch.helper"},
 		{"flowtable", "a flowtable", "fun(options: moonlatch.flowtable.options): moonlatch.flowtable"},
+		{"target", "a target of notifications", ""},
 		{"stream", "a stream: an item that logs to it", "fun(options: moonlatch.stream.options): moonlatch.stream"},
 		{"declared", "what waits for its table", "fun(options: table)"},
 	} {
@@ -103,9 +104,6 @@ func plainFields[T interface{ entry() Entry }](list []T) []plainField {
 func (d *definitions) fields(class, doc string, list []plainField, optional string) {
 	d.printf("---%s\n---@class %s\n", doc, class)
 	for _, f := range list {
-		if f.later() {
-			continue
-		}
 		kind := typeOf(class, f.Entry)
 		d.printf("---@field %s%s %s %s. Takes: %s\n", f.Name, optional, kind, oneLine(f.Doc), oneLine(f.Takes))
 		if f.not {
@@ -143,7 +141,6 @@ func (d *definitions) module(class, path string, members []member) {
 	for _, m := range members {
 		inner, isModule := submodules()[m.Name]
 		switch {
-		case m.later():
 		case isModule && path == "fw":
 			d.doc(m.Entry)
 			d.module(class+"."+m.Name, path+"."+m.Name, inner)
@@ -215,6 +212,7 @@ func signatures() map[string]string {
 		"fw.ban": "target string, time string|string[], why? string|table, options? table" + answer, "fw.unban": "target string" + answer,
 		"fw.banned": "address string -> boolean", "fw.bans": " -> number", "fw.lines": "file string -> string[]",
 		"fw.remember": "name string, value string|number|boolean|nil, time? string" + answer, "fw.recall": "name string -> string|number|boolean|nil",
+		"fw.target": declared + "target", "fw.notify": "target string|moonlatch.target, notice string|table<string,string|number|boolean>" + answer,
 		"fw.mark": "value number|string|moonlatch.map -> moonlatch.item", "fw.ctmark": "value number|string|moonlatch.map -> moonlatch.item",
 		"fw.dscp": "value number|string -> moonlatch.item", "fw.notrack": " -> moonlatch.item", "fw.mss": "size number|string -> moonlatch.item",
 		"fw.queue": "queues number|string, flags? string -> moonlatch.item", "fw.dup": "interface string -> moonlatch.item",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"moonlatch/engine/geo"
 	"moonlatch/engine/memory"
@@ -30,6 +31,11 @@ type Env struct {
 	Actions Actions        // nil refuses every ban
 	Memory  *memory.Memory // nil remembers nothing
 	Log     *slog.Logger   // of fw.log; nil discards
+
+	// Notify tells a target of notifications, and waits for nothing; nil tells
+	// nobody. The error is given to the policy as a value.
+	Notify func(Notice) error
+	Now    func() time.Time // by which notifications are bounded; nil is time.Now
 
 	// Facts, read while the policy loads. Interfaces is also what the names in
 	// iif and oif are compared with, for the warnings.

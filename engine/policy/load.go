@@ -27,11 +27,15 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 	if env.Actions == nil {
 		env.Actions = noActions{}
 	}
+	if env.Now == nil {
+		env.Now = time.Now
+	}
 	p := &Policy{
 		env:      env,
 		state:    sandbox.New(cfg),
 		set:      &ruleset.Ruleset{Policy: entry},
 		watchdog: Watchdog{Confirm: time.Minute, Fallback: "previous", Drift: "heal"},
+		notices:  newNotices(),
 	}
 	p.geo.open = env.OpenGeo
 	p.objects = p.objectMetatable()
@@ -153,8 +157,6 @@ func fill[T any](l *loader, what string, t table, options []option[T], target T)
 		switch {
 		case o == nil:
 			l.report(v.pos, "unknown field %q in %s%s", name, what, ruleset.Suggest(name, names(options)))
-		case o.later():
-			l.report(v.pos, "%s: field %q is not available yet", what, name)
 		default:
 			l.reportAll(v.pos, what+": "+name+": ", o.set(l, target, v))
 		}

@@ -76,18 +76,7 @@ func unknownMember(path string, members []member, key lua.LValue) string {
 	if !ok {
 		return path + " has names only, and " + describe(key) + " is none"
 	}
-	if m := lookup(members, string(name)); m != nil && m.later() {
-		return path + "." + string(name) + notYet(m.Entry)
-	}
 	return "unknown name " + path + "." + string(name) + ruleset.Suggest(string(name), names(members))
-}
-
-// notYet ends the sentence about a name that is not available yet.
-func notYet(e Entry) string {
-	if e.Instead == "-" {
-		return " is not available yet"
-	}
-	return " is not available yet: write it as nft text, for example " + quoted(e.Instead)
 }
 
 // quoted writes nft text as a Lua string.

@@ -28,6 +28,8 @@ type Policy struct {
 	watchdog  Watchdog
 	geo       places
 	feeds     []blocklist.Spec
+	targets   []*Target
+	notices   notices
 	warnings  []*ruleset.Error
 
 	protectNames []string

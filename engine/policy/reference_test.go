@@ -68,24 +68,8 @@ func reference(t *testing.T) string {
 			t.Errorf("section %q has no words about it", s.Title)
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| name | takes | meaning | example |\n|---|---|---|---|\n", s.Title, text)
-		var later []policy.Entry
 		for _, e := range s.Entries {
-			if e.Instead != "" {
-				later = append(later, e)
-				continue
-			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", e.Name, cell(e.Takes), cell(e.Doc), code(e.Example))
-		}
-		if len(later) == 0 {
-			continue
-		}
-		b.WriteString("\nNot available yet; each can be written as nft text where it says how:\n\n| name | as nft text |\n|---|---|\n")
-		for _, e := range later {
-			instead := "–"
-			if e.Instead != "-" {
-				instead = code(e.Instead)
-			}
-			fmt.Fprintf(&b, "| `%s` | %s |\n", e.Name, instead)
 		}
 	}
 	return b.String()

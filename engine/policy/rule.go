@@ -111,7 +111,7 @@ func (r *ruleReader) readFields(what string, known []ruleField) {
 			if not {
 				name = "not_" + name
 			}
-			if !wanted[name] || f.later() || not && !f.negate {
+			if !wanted[name] || not && !f.negate {
 				continue
 			}
 			v := r.t.field(name)
@@ -151,8 +151,6 @@ func (r *ruleReader) known(what, name string, known []ruleField) {
 			suggestions = negated(known)
 		}
 		r.report(pos, "unknown field %q in %s%s", name, what, ruleset.Suggest(name, suggestions))
-	case f.later():
-		r.report(pos, "%s: field %q%s", what, plain, notYet(f.Entry))
 	case not && !f.negate:
 		other := map[string]string{"limit": "over", "over": "limit", "connlimit": `connlimit = "over …"`, "quota": `quota = "over …"`}[plain]
 		r.report(pos, "%s: %s cannot be negated: write %s", what, plain, other)
@@ -162,7 +160,7 @@ func (r *ruleReader) known(what, name string, known []ruleField) {
 func negated(known []ruleField) []string {
 	var out []string
 	for _, f := range known {
-		if f.negate && !f.later() {
+		if f.negate {
 			out = append(out, "not_"+f.Name)
 		}
 	}

@@ -15,11 +15,7 @@ type Entry struct {
 	Takes   string // its value or its arguments, in words
 	Doc     string // one line
 	Example string // one line of Lua
-	Instead string // of a name that is not available yet: the nft text that says it, "-" where none does
 }
-
-// later reports whether the name is reserved, and not available yet.
-func (e Entry) later() bool { return e.Instead != "" }
 
 // Section is one part of the language.
 type Section struct {
@@ -67,13 +63,11 @@ func section[T interface{ entry() Entry }](title string, list []T) Section {
 
 func (e Entry) entry() Entry { return e }
 
-// names lists the names that are available, for suggestions.
+// names lists the names, for suggestions.
 func names[T interface{ entry() Entry }](list []T) []string {
 	var out []string
 	for _, e := range list {
-		if !e.entry().later() {
-			out = append(out, e.entry().Name)
-		}
+		out = append(out, e.entry().Name)
 	}
 	return out
 }
@@ -88,8 +82,7 @@ func lookup[T interface{ entry() Entry }](list []T, name string) *T {
 	return nil
 }
 
-// member is a name of a module. Exactly one of its functions is set, or none
-// where it is not available yet.
+// member is a name of a module. Exactly one of its functions is set.
 type member struct {
 	Entry
 	value   func(p *Policy) lua.LValue

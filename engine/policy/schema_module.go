@@ -45,13 +45,16 @@ func moduleMembers() []member {
 		{Entry: Entry{Name: "remember", Takes: "name, value (text, number, true or false; nil forgets it), time if need be", Doc: "keeps a small value beyond restarts and applies. Returns true, or false and why not", Example: `fw.every("1h", function() fw.remember("bans", fw.bans(), "7d") end)`}, handle: (*Policy).remember},
 		{Entry: Entry{Name: "recall", Takes: "name", Doc: "the value that is remembered under the name, or nil", Example: `fw.every("1h", function() fw.log.info("bans an hour ago: " .. (fw.recall("bans") or "unknown")) end)`}, handle: (*Policy).recall, reads: true},
 
+		{Entry: Entry{Name: "notify", Takes: "target or its name, then a text, or a table: title, text and up to 20 more fields (text, number, true or false)", Doc: "tells people, by a target of the daemon's notifications, and waits for nothing: up to 10 a second, and 50 at once. Returns true, or false and why not", Example: `fw.every("1h", function() if fw.bans() > 1000 then fw.notify("ops", { title = "many bans", bans = fw.bans() }) end end)`}, handle: (*Policy).notify},
+		{Entry: Entry{Name: "target", Takes: "name", Doc: "names a target of the daemon's notifications, for fw.notify: an apply is refused if the daemon knows none of that name", Example: `local ops = fw.target "ops"; fw.on(closed, function(ev) fw.notify(ops, "a knock from " .. ev.src) end)`}, declare: (*loader).newTarget},
+
 		{Entry: Entry{Name: "lines", Takes: "name of a file in the policy's folder", Doc: "the lines of the file without blank ones and # comments", Example: `fw.protect(fw.lines("lists/drop.txt"))`}, declare: (*loader).lines},
 		{Entry: Entry{Name: "log", Doc: "writes to the daemon's log", Example: `fw.log.info("loaded")`}, value: func(p *Policy) lua.LValue { return p.module("fw.log", logMembers()) }},
 		{Entry: Entry{Name: "fact", Doc: "what the policy can know of its host", Example: `fw.protect(fw.fact.addresses())`}, value: func(p *Policy) lua.LValue { return p.module("fw.fact", factMembers()) }},
 		{Entry: Entry{Name: "metric", Doc: "metrics of the policy's own, which Prometheus reads with moonlatch's", Example: `local knocks = fw.metric.counter("knocks", "Packets that knocked."); fw.on(closed, function() knocks:add(1) end)`}, value: func(p *Policy) lua.LValue { return p.module("fw.metric", metricMembers()) }},
 		{Entry: Entry{Name: "probe", Doc: "finds out, in the watchdog's check, whether something answers", Example: `fw.watchdog { lease = "30s", check = function() return fw.probe.ping("192.0.2.1") end }`}, value: func(p *Policy) lua.LValue { return p.module("fw.probe", probeMembers()) }},
 	}
-	return slices.Concat(list, verdictMembers(), actionMembers(), laterMembers())
+	return slices.Concat(list, verdictMembers(), actionMembers())
 }
 
 // verdictMembers are the verdicts that are values by themselves.
@@ -74,14 +77,6 @@ func verdictMembers() []member {
 		verdict("reject", "reject", `drops the packet and tells its sender; reject("tcp-reset") says how`),
 		verdict("continue", "continue", "goes on with the next rule"),
 		verdict("return_", "return", "goes back to the chain that jumped here"),
-	}
-}
-
-// laterMembers are names of the language that are not available yet.
-func laterMembers() []member {
-	later := func(name, nft string) member { return member{Entry: Entry{Name: name, Instead: nft}} }
-	return []member{
-		later("notify", "-"),
 	}
 }
 

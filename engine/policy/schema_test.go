@@ -1,14 +1,9 @@
 package policy
 
 import (
-	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"moonlatch/engine/netns/netnstest"
-	"moonlatch/engine/ruleset"
 )
 
 // frame stands before every example.
@@ -36,9 +31,6 @@ func TestReferenceExamples(t *testing.T) {
 				t.Errorf("%s.%s is listed twice", s.Title, e.Name)
 			}
 			seen[e.Name] = true
-			if e.later() {
-				continue
-			}
 			if e.Doc == "" || !strings.Contains(e.Example, e.Name) {
 				t.Errorf("%s.%s: doc %q, example %q", s.Title, e.Name, e.Doc, e.Example)
 			}
@@ -51,47 +43,4 @@ func TestReferenceExamples(t *testing.T) {
 			p.Close()
 		}
 	}
-}
-
-// A name that is not available yet is answered with nft text that the kernel takes.
-func TestInsteadTexts(t *testing.T) {
-	n := netnstest.New(t)
-	check := func(e Entry) {
-		if !e.later() {
-			t.Errorf("%s is available", e.Name)
-		}
-		if e.Instead == "-" {
-			return
-		}
-		p := loadText(t, fmt.Sprintf(`local fw = require "moonlatch"; local c = fw.chain "c" { %s }; c { "rule", tcp = 80, %q }`, chainFor(e.Name), e.Instead), Env{})
-		cmd := exec.Command("nft", "-f", "-")
-		cmd.Stdin = strings.NewReader("flush ruleset\n" + p.Ruleset().Render(ruleset.Options{}).String())
-		var out strings.Builder
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := n.Start(cmd); err != nil {
-			t.Fatal(err)
-		}
-		// ENOENT and EOPNOTSUPP: this kernel was built without the feature.
-		if err := cmd.Wait(); err != nil && !strings.Contains(out.String(), "No such file or directory") && !strings.Contains(out.String(), "Operation not supported") {
-			t.Errorf("%s: %s", e.Name, out.String())
-		}
-	}
-	for _, m := range laterMembers() {
-		check(m.Entry)
-	}
-}
-
-// chainFor gives the options of a chain in which a statement is allowed.
-func chainFor(statement string) string {
-	switch statement {
-	case "snat", "masquerade":
-		return `hook = "postrouting", type = "nat"`
-	case "dnat", "redirect", "map":
-		return `hook = "prerouting", type = "nat"`
-	case "notrack", "tproxy", "fib":
-		return `hook = "prerouting", priority = "raw"`
-	case "mss":
-		return `hook = "forward"`
-	}
-	return `hook = "input"`
 }

@@ -34,6 +34,7 @@ func functions() []function {
 		{"banned", true, (*File).banned, "address string, time? string", "expects that the address is banned, for that time if one is given"},
 		{"not_banned", true, (*File).notBanned, "address string", "expects that the address is not banned"},
 		{"events", true, (*File).events, "stream string -> number", "the number of packets that came in on a stream"},
+		{"notified", true, (*File).notified, "target string, pattern? string", "expects that the target was told something, whose title or text matches the Lua pattern if one is given"},
 		{"advance", true, (*File).advance, "time string", "lets time pass: for timers, bans, detectors, and what is remembered"},
 	}
 }

@@ -35,6 +35,9 @@ fw.on(odd, function(ev)
   fw.ban(ev.src, "5m", "odd")
 end)
 fw.every("10m", function() fw.unban("203.0.113.77") end)
+local noted = fw.stream "noted"
+input { "noted", udp = 100, noted, drop }
+fw.on(noted, function(ev) assert(fw.notify("ops", { title = "a packet from " .. ev.src, text = "its ttl is " .. ev.ttl })) end)
 local memo = fw.stream "memo"
 input { "memo", udp = 99, memo, drop }
 fw.on(memo, function(ev)
@@ -80,6 +83,7 @@ func TestPasses(t *testing.T) {
 			t.send { tcp = 80, flags = "ack", sport = 8 }:expect("accept", "replies")`,
 		"sets":    `for _, a in ipairs(web.sets.admins) do assert(a == "192.0.2.0/28" or a == "2001:db8::/48", a) end`,
 		"address": `t.send { dst = "192.0.2.80", tcp = 80 }:expect("accept"); t.address "192.0.2.80"; assert(t.send { dst = "192.0.2.80", tcp = 80 }.rule == "web")`,
+		"notices": `t.send { udp = 100 }; t.notified "ops"; t.notified("ops", "^a packet from 203%.0%."); t.notified("ops", "ttl")`,
 		"fields":  `local s = t.send { tcp = 80 }:expect("accept"); assert(s.verdict == "accept" and s.rule == "web" and s.chain == "input")`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,6 +111,9 @@ func TestFails(t *testing.T) {
 		`t.send { tcp = 23 }; t.not_banned("203.0.113.9")`:                  `203.0.113.9 is banned, as 203.0.113.9 for 24h0m0s by trap: touched telnet`,
 		`t.send { udp = 7, sport = 666 }`:                                   `the policy's Lua failed: web.lua:17: handler web.lua:16: the devil`,
 		`t.send { tcp = 80 }:expect_nat { dport = 8080 }`:                   `expected dport 8080 after NAT, got 80`,
+		`t.notified "ops"`:                                                  `ops is told nothing`,
+		`t.send { udp = 100 }; t.notified("osp")`:                           `osp is told nothing`,
+		`t.send { udp = 100 }; t.notified("ops", "x")`:                      `ops is told nothing that matches "x", but "a packet from 203.0.113.9"`,
 		`assert(false, "what the author says")`:                             `what the author says`,
 	} {
 		results, err := run(t, inTest(body))
@@ -164,6 +171,8 @@ func TestMistakes(t *testing.T) {
 		{inTest(`t.send { tcp = 22 }:expects("accept")`), `web_test.lua:4: a sent packet has no field "expects" (did you mean "expect"?)`},
 		{inTest(`t.send { tcp = 80 }:expect_nat { port = 80 }`), `web_test.lua:4: unknown field "port" in expect_nat (did you mean "sport"?)`},
 		{inTest(`t.banned("203.0.113.999")`), `web_test.lua:4: "203.0.113.999" is no address: t.banned("203.0.113.9", "1h")`},
+		{inTest(`t.send { udp = 100 }; t.notified("ops", "[")`), `web_test.lua:4: t.notified: "[": malformed pattern`},
+		{inTest(`t.notified()`), `web_test.lua:4: t.notified("ops", "scan from 203%.0%.113%.9") is expected, and argument 1 is nil`},
 		{inTest(`t.advance(10)`), `web_test.lua:4: 10 has no unit: write "10s" for seconds`},
 		{inTest(`t.events "close"`), `web_test.lua:4: web.lua has no stream "close" (did you mean "closed"?)`},
 		{inTest(`t.test("y", function() end)`), `web_test.lua:4: t.test stands outside of the tests`},

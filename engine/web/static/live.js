@@ -14,7 +14,7 @@ const CHIPS = {
   passed: ["Passed", (i) => i.kind === "event" && !/drop|reject/.test(i.event.verdict)],
   bans: ["Bans", (i) => ["ban", "unban", "would_ban", "refused", "brake"].includes(i.kind)],
   rules: ["Rules", (i) => ["apply", "extend", "confirm", "rollback", "trial_end", "reset", "drift", "lease"].includes(i.kind)],
-  policy: ["Policy", (i) => ["fault", "notice", "list"].includes(i.kind)],
+  policy: ["Policy", (i) => ["fault", "notice", "list", "history"].includes(i.kind)],
 };
 
 export function Live() {

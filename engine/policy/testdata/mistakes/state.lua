@@ -43,3 +43,15 @@ local m = fw.metric.counter("knocks", "Knocks.")
 m(1) --! counter "knocks" cannot be called: it is told by its methods, add(1)
 ---
 for i = 1, 33 do fw.metric.gauge("m" .. i, "M.") end --! gauge "m33": a policy has 32 metrics at most
+---
+fw.notify("ops", "x") --! fw.notify works in handlers only: while the policy is read, nothing is in force yet
+---
+fw.notfy("ops", "x") --! unknown name fw.notfy (did you mean "notify"?)
+---
+fw.target() --! fw.target "name" is expected, not nothing
+---
+fw.target "on call" --! target name "on call" must start with a letter and hold only letters, digits, _ and -
+---
+local ops = fw.target "ops"; ops "x" --! target "ops" cannot be called: give it to fw.notify: fw.notify(target, { title = "…", text = "…" })
+---
+local ops = fw.target("ops", "x") --! fw.target "name" is expected: argument 2 is one too many
