@@ -113,6 +113,9 @@ fw.watchdog { confirm = "1h" }
 			t.Errorf("%q: %+v\n%s", text, f, out)
 		}
 	}
+	if out := w.ok("status"); !strings.Contains(out, "NOT UPDATED: drop ") {
+		t.Errorf("the status does not tell of the feed:\n%s", out)
+	}
 	if log := w.daemonLog(); strings.Contains(log, "somebody changed") {
 		t.Errorf("a feed was taken for drift:\n%s", log)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			doc := a.statusDocument(status)
+			if feeds, err := s.Feeds(c.Context()); err == nil { // what is in force matters more
+				doc.Feeds = failing(feeds.Feeds)
+			}
 			return a.print(doc, func(w *writer) { w.status(doc) })
 		},
 	}
@@ -34,10 +38,17 @@ type statusDocument struct {
 	control.Status
 	Guard     watchStatus `json:"guard"`
 	Safetynet watchStatus `json:"safetynet"`
+
+	Feeds []control.Feed `json:"failing_feeds,omitempty"` // that were not updated when they were asked for last
+}
+
+// failing are the feeds that were not updated.
+func failing(all []control.Feed) []control.Feed {
+	return slices.DeleteFunc(all, func(f control.Feed) bool { return f.Error == "" })
 }
 
 func (a *app) statusDocument(s control.Status) statusDocument {
-	return statusDocument{s, a.watchStatus(guardWatch), a.watchStatus(safetynetWatch)}
+	return statusDocument{Status: s, Guard: a.watchStatus(guardWatch), Safetynet: a.watchStatus(safetynetWatch)}
 }
 
 func (w *writer) status(doc statusDocument) {
@@ -52,6 +63,13 @@ func (w *writer) status(doc statusDocument) {
 	}
 	rows = append(rows, guardRows(doc.Guard)...)
 	rows = append(rows, safetynetRows(doc.Safetynet)...)
+	if len(doc.Feeds) > 0 {
+		var names []string
+		for _, f := range doc.Feeds {
+			names = append(names, f.Name)
+		}
+		rows = append(rows, "feeds\tNOT UPDATED: "+strings.Join(names, ", ")+" (moonlatch feeds says why); the last good copies stay in force")
+	}
 	w.table(append(rows, daemonRows(s.Daemon)...))
 }
 

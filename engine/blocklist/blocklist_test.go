@@ -298,3 +298,27 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// endless is a source of zeros.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestContentIsBounded(t *testing.T) {
+	if content, err := readAll(endless{}); err == nil || !strings.Contains(err.Error(), "more than 64 MB") {
+		t.Errorf("%d bytes were taken, %v", len(content), err)
+	}
+}
+
+// TestFirstListMayNotBeEmpty: there is none that it shrank from.
+func TestFirstListMayNotBeEmpty(t *testing.T) {
+	s := newSite(t)
+	k := newKeeping(t.TempDir(), Spec{Name: "drop", URL: s.URL, Every: time.Hour, Format: Plain, Max: 6, Shrink: 50})
+	s.serves("")
+	if st := k.update(t); !strings.Contains(st.Error, "it is empty") || k.swaps != 0 {
+		t.Errorf("%+v", st)
+	}
+}
