@@ -2,7 +2,6 @@ package scripts_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
