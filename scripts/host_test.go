@@ -99,6 +99,19 @@ func banned(t *testing.T, d *engine.Daemon, target string) control.Ban {
 	}
 }
 
+// protected waits until the kernel has an address of the server's among those that are never banned.
+func protected(t *testing.T, target string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if exec.Command("nft", "get", "element", "inet", "moonlatch", "protected6", "{ "+target+" }").Run() == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not protected", target)
+		}
+	}
+}
+
 func isBanned(t *testing.T, d *engine.Daemon, target string) (control.Ban, bool) {
 	t.Helper()
 	bans, err := d.Bans(t.Context())

@@ -250,6 +250,7 @@ func TestWebBansIPv6BySlash64(t *testing.T) {
 	d := serve(t, "web.lua")
 	g := plug(t, 30)
 	scan := []int{81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91}
+	protected(t, g.server6.String())
 	g.tries(t, g.server6, scan...)
 	banned(t, d, g.ip6.String())
 
@@ -258,7 +259,7 @@ func TestWebBansIPv6BySlash64(t *testing.T) {
 	defer server.Close()
 	must(t, server.AddRoute("2001:db8:2:1e::/64", g.ip6.String()))
 	must(t, g.AddAddr("lo", "2001:db8:2:1e::9/128"))
-	route := exec.Command("ip", "-6", "route", "replace", "2001:db8:1:1e::/64", "dev", "eth0", "src", "2001:db8:2:1e::9")
+	route := exec.Command("ip", "-6", "route", "add", g.server6.String()+"/128", "dev", "eth0", "src", "2001:db8:2:1e::9")
 	must(t, g.Start(route))
 	must(t, route.Wait())
 	g.tries(t, g.server6, scan...)
