@@ -204,7 +204,7 @@ func TestUpdate(t *testing.T) {
 		{name: "too long", text: "192.0.2.1\n192.0.2.2\n192.0.2.3\n192.0.2.4\n192.0.2.5\n192.0.2.6\n192.0.2.7\n", want: "more than 6", refused: true},
 		{name: "protected", text: "192.0.2.1\n192.0.2.3\n198.51.100.0/24\n", want: "198.51.100.0/24 is, or holds, a protected address", refused: true},
 		{name: "down", answer: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) }, want: "503"},
-		{name: "loop", answer: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", 302) }, want: "more than 5 redirects"},
+		{name: "loop", answer: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, want: "more than 5 redirects"},
 		{name: "to http", answer: redirect("http://127.0.0.1:1/"), want: "not https"},
 		{name: "cut", answer: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
