@@ -92,17 +92,11 @@ type contents struct {
 }
 
 // load puts a generation's tables and the content of its large sets and kept ones into the
-// kernel and then, when it is saved, arms it. Until that it lets everything through,
-// since its lease is empty; so a generation without such sets takes one transaction,
-// and one with them is as invisible until the last one. The notes are those of inherit.
+// kernel and then, when it is saved, arms it. Until that it lets everything through, since its lease is
+// empty. It is never armed in the transaction that makes its chains: the kernel puts a chain's policy of drop in
+// force a moment after the rest of that (net/netfilter/nf_tables_api.c: nft_chain_commit_drop_policy), when what was
+// confirmed stands aside already. The notes are those of inherit.
 func (c *change) load(ctx context.Context, n uint64, tables *ruleset.Script, in contents, arm *ruleset.Script, saved func() error) (notes []string, err error) {
-	if len(in.fills) == 0 && len(in.kept) == 0 {
-		if err := saved(); err != nil {
-			return nil, err
-		}
-		tables.Append(arm)
-		return nil, c.run(ctx, tables)
-	}
 	if err := c.run(ctx, tables); err != nil {
 		return nil, err
 	}
