@@ -120,6 +120,19 @@ fw.watchdog { confirm = "1h" }
 		t.Errorf("a feed was taken for drift:\n%s", log)
 	}
 
+	// Whoever looks anew, a daemon that has just started or plan, finds the list that came since the apply no drift.
+	w.daemon.Process.Signal(syscall.SIGTERM)
+	w.daemon.Wait()
+	w.daemon = nil
+	w.start()
+	w.until("the daemon keeps the feed", func() bool { return w.feed().Entries == 3 })
+	if out, _, _ := w.run("plan", policy("")); strings.Contains(out, "drift") || strings.Contains(out, "drop4") {
+		t.Errorf("plan takes a feed for drift:\n%s", out)
+	}
+	if log := w.daemonLog(); strings.Contains(log, "somebody changed") {
+		t.Errorf("after a restart a feed was taken for drift:\n%s", log)
+	}
+
 	// Somebody flushes everything: the rules come back, and the feed with them.
 	w.nftables("flush", "ruleset")
 	w.until("the feed is back", func() bool { return !reaches(w.attacker, http) })

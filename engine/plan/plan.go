@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 	"sort"
+	"strings"
 
 	"moonlatch/engine/ruleset"
 )
@@ -131,7 +132,11 @@ func inOrder(rules []rule, was map[string]int) []bool {
 	return stays
 }
 
+// compareElements leaves out the sets of feeds: what they hold comes from outside, before and after an apply.
 func compareElements(old, b *block) []Change {
+	if strings.Contains(b.head, `comment "`+ruleset.FeedComment+`"`) {
+		return nil
+	}
 	c := Change{Action: Changed, Kind: b.kind, Name: b.name, Place: place(b.place), Old: missing(old.elements, b.elements), New: missing(b.elements, old.elements)}
 	if len(c.Old)+len(c.New) == 0 {
 		return nil
