@@ -144,6 +144,9 @@ func TestInitForEditors(t *testing.T) {
 	b, err := os.ReadFile(config)
 	must(t, err)
 	must(t, json.Unmarshal(b, &settings))
+	if shipped, err := os.ReadFile("../../scripts/.luarc.json"); string(shipped) != string(b) {
+		t.Errorf("scripts/.luarc.json is not what init writes: %v\n%s", err, shipped)
+	}
 	for _, name := range []string{"moonlatch", "moonlatch.test"} {
 		b, err := os.ReadFile(filepath.Join(w.dir, ".luals", name+".d.lua"))
 		if err != nil || !strings.HasPrefix(string(b), "---@meta "+name+"\n") {

@@ -10,7 +10,7 @@ import (
 )
 
 // definitionsFile is where the documents tell people to find the definitions.
-const definitionsFile = "../../lua/moonlatch.d.lua"
+const definitionsFile = "../../scripts/.luals/moonlatch.d.lua"
 
 // TestDefinitions keeps the meta file what the schema says.
 func TestDefinitions(t *testing.T) {

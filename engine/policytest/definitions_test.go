@@ -11,7 +11,7 @@ import (
 
 // TestDefinitions keeps the meta file what the module is.
 func TestDefinitions(t *testing.T) {
-	const file = "../../lua/moonlatch.test.d.lua"
+	const file = "../../scripts/.luals/moonlatch.test.d.lua"
 	got := Definitions()
 	if os.Getenv("UPDATE") != "" {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
