@@ -299,6 +299,35 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// TestUnchanged: the same bytes again are nothing new, from a server that knows no ETag, too, unless the copy of them is gone.
+func TestUnchanged(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	k := newKeeping(dir, Spec{Name: "drop", URL: s.URL, Every: time.Hour, Format: Plain, Max: 6, Shrink: 50})
+	s.answer = func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "192.0.2.1\n192.0.2.3\n") }
+	first := k.update(t)
+	if st := k.update(t); st.Error != "" || k.swaps != 1 || !st.Fetched.Equal(first.Fetched) || !st.Checked.After(first.Checked) {
+		t.Errorf("the same again: %+v, %d swaps", st, k.swaps)
+	}
+	// The policy says otherwise what to expect: what was good then is looked at again.
+	k.spec.Format = CIDR
+	if st := k.update(t); !strings.Contains(st.Error, "is no prefix") {
+		t.Errorf("in another format: %+v", st)
+	}
+	k.spec.Format = Plain
+	s.serves("192.0.2.1\n192.0.2.5\n")
+	for _, damage := range []func(string) error{os.Remove, func(name string) error { return os.WriteFile(name, []byte("192.0.2."), 0o600) }} {
+		k.update(t)
+		swaps := k.swaps
+		if err := damage(filepath.Join(dir, "drop.list")); err != nil {
+			t.Fatal(err)
+		}
+		if st := k.update(t); st.Error != "" || k.swaps != swaps+1 || must(k.cfg.Store.Load(k.spec)).Entries != 2 {
+			t.Errorf("the copy was damaged: %+v, %d swaps", st, k.swaps-swaps)
+		}
+	}
+}
+
 // endless is a source of zeros.
 type endless struct{}
 

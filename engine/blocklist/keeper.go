@@ -241,6 +241,11 @@ func backoff(failures uint64, every time.Duration) time.Duration {
 // renew fetches, looks, swaps and keeps, in this order. What fails on the way leaves the copy at hand in force.
 func (k *Keeper) renew(ctx context.Context, s Spec, st *State) error {
 	next := *st
+	before, err := k.cfg.Store.Load(s)
+	good := err == nil && before.Entries == st.Entries
+	if !good {
+		next.ETag, next.Modified = "", "" // the copy is no longer what the server would compare with
+	}
 	content, err := fetch(ctx, s, &next)
 	if errors.Is(err, errUnchanged) {
 		return nil
@@ -248,9 +253,13 @@ func (k *Keeper) renew(ctx context.Context, s Spec, st *State) error {
 	if err != nil {
 		return err
 	}
+	if good && k.cfg.Store.holds(s.Name, content) { // many servers have no other way to say that nothing is new
+		*st = next
+		return nil
+	}
 	l, err := Parse(s.Format, content, s.Max)
 	if err == nil {
-		err = k.sane(s, l)
+		err = k.sane(s, before, l)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
@@ -267,10 +276,9 @@ func (k *Keeper) renew(ctx context.Context, s Spec, st *State) error {
 	return nil
 }
 
-// sane compares a list with the copy at hand and with what is protected.
-func (k *Keeper) sane(s Spec, l List) error {
-	before, err := k.cfg.Store.Load(s)
-	if err == nil && l.Entries*100 < before.Entries*(100-s.Shrink) {
+// sane compares a list with the copy at hand, if there is a good one, and with what is protected.
+func (k *Keeper) sane(s Spec, before, l List) error {
+	if l.Entries*100 < before.Entries*(100-s.Shrink) {
 		return fmt.Errorf("it has %d entries, and had %d: it shrank by more than %d%%", l.Entries, before.Entries, s.Shrink)
 	}
 	if l.Entries == 0 && s.Shrink < 100 {

@@ -1,6 +1,7 @@
 package blocklist
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,12 @@ func (s *Store) Load(spec Spec) (List, error) {
 		}
 	}
 	return List{}, fmt.Errorf("the copy of the list %s: %w", spec.Name, err)
+}
+
+// holds reports whether the copy of a list is this one.
+func (s *Store) holds(name string, content []byte) bool {
+	copied, err := os.ReadFile(s.path(name, ".list"))
+	return err == nil && bytes.Equal(copied, content)
 }
 
 // save keeps a good copy.
