@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"moonlatch/engine/generation"
 	"moonlatch/engine/policy"
 )
 
@@ -40,12 +41,14 @@ func (d *Daemon) live(ctx context.Context) error {
 // not renewed runs out.
 func (d *Daemon) look(ctx context.Context) time.Duration {
 	began := time.Now()
-	lease, err := d.readLease()
+	lease, current, err := d.readLease()
 	switch {
 	case err != nil && lease == 0:
 		return syncEvery
 	case lease == 0:
 		return idleLook
+	case err == nil && !d.canTell(current):
+		return syncEvery // or at once, when a policy begins to run
 	}
 	third := (lease / 3).Round(time.Millisecond)
 	if f := d.unwell(ctx, third); f != nil {
@@ -58,17 +61,24 @@ func (d *Daemon) look(ctx context.Context) time.Duration {
 	return time.Until(began.Add(third))
 }
 
-// readLease returns the shortest lease, 0 where there is none. Where the kernel
-// cannot be read, since it is being changed all the time, that is the one known
-// from before: renewing may work all the same.
-func (d *Daemon) readLease() (time.Duration, error) {
+// readLease returns the shortest lease, 0 where there is none, and the generation
+// in force. Where the kernel cannot be read, since it is being changed all the time,
+// the lease is the one known from before: renewing may work all the same.
+func (d *Daemon) readLease() (time.Duration, *generation.Generation, error) {
 	s, err := d.generations.State()
 	if err != nil {
-		return d.liveness.known(), err
+		return d.liveness.known(), nil, err
 	}
 	lease := shortest(s.ConfirmedAlive.Lease, s.TrialAlive.Lease)
 	d.liveness.stands(s, lease)
-	return lease, nil
+	return lease, s.Current(), nil
+}
+
+// canTell tells whether there is a generation in force whose check may pass. A change
+// is made before it is in force, and is in force a moment before its policy runs here:
+// then nobody can say that all is well, and a new lease is full anyway.
+func (d *Daemon) canTell(g *generation.Generation) bool {
+	return g != nil && (d.running.Load() != nil || d.broken.Load() != nil)
 }
 
 // shortest is the shorter of two leases, of which 0 is none.

@@ -142,6 +142,23 @@ func hang(t *testing.T, d *Daemon, cause string, gate *sync.RWMutex) {
 	}
 }
 
+// A generation that reached the kernel before its policy runs gets no renewal that
+// nobody has checked, and no failure is told either.
+func TestNoRenewalBeforeThePolicyRuns(t *testing.T) {
+	var s stall
+	d := startDaemon(t, &s, knocked)
+	d.mu.Lock() // nobody brings the daemon in step with the kernel
+	defer d.mu.Unlock()
+	rt := d.running.Swap(nil)
+	defer d.running.Store(rt)
+	if next := d.look(t.Context()); next != syncEvery {
+		t.Errorf("it looks again in %s, as if it had renewed", next)
+	}
+	if l := d.liveness.snapshot(); l.Failing || l.Openings > 0 {
+		t.Errorf("it tells of a failure: %+v", l)
+	}
+}
+
 // A check that nobody lets have its turn does not hold up who asks for it.
 func TestCheckWithoutTurn(t *testing.T) {
 	var s stall
