@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"engine/probe":                  {},
 	"engine/store":                  {},
 	"engine/memory":                 {},
+	"engine/spool":                  {},
 	"engine/guard":                  {"engine/boottime"},
 	"engine/policy/sandbox/pattern": {},
 	"engine/policy/sandbox":         {"engine/policy/sandbox/pattern"},
@@ -55,7 +56,7 @@ var mayImport = map[string][]string{
 	"engine": {
 		"engine/ban", "engine/boottime", "engine/connection", "engine/control", "engine/detect", "engine/feed", "engine/generation", "engine/lab", "engine/netns", "engine/nft",
 		"engine/blocklist", "engine/geo", "engine/memory",
-		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "engine/store", "nflog",
+		"engine/packet", "engine/plan", "engine/policy", "engine/probe", "engine/ruleset", "engine/session", "engine/spool", "engine/store", "nflog",
 	},
 	"engine/demo": {"engine/control", "engine/netns", "engine/nft", "engine/ruleset", "scripts"},
 	"metrics":     {"engine", "engine/ban", "engine/detect"},
@@ -68,7 +69,7 @@ var mayImport = map[string][]string{
 		"engine", "engine/ban", "engine/banlist", "engine/boottime", "engine/capture", "engine/control", "engine/demo", "engine/export", "engine/feed", "engine/foreign", "engine/guard", "engine/journal",
 		"engine/lab", "engine/lint", "engine/netns", "engine/nft", "engine/notify", "engine/plan", "engine/policy", "engine/policytest", "engine/probe", "engine/replay",
 		"engine/policy/sandbox",
-		"engine/ruleset", "engine/web", "metrics", "nflog", "scripts",
+		"engine/ruleset", "engine/spool", "engine/web", "metrics", "nflog", "scripts",
 	},
 }
 

@@ -22,6 +22,7 @@ import (
 	"moonlatch/engine/memory"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
+	"moonlatch/engine/spool"
 	"moonlatch/nflog"
 )
 
@@ -52,6 +53,7 @@ func (d *Daemon) AddOutput(o Output) { d.outputs = append(d.outputs, o) }
 type Daemon struct {
 	*Firewall
 	log    *slog.Logger
+	spool  *spool.Spool
 	socket net.Listener
 	lock   *os.File
 	reader *reader
@@ -95,7 +97,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{log: cfg.Log, lock: lock, since: time.Now(), queue: newQueue()}
+	d := &Daemon{log: cfg.Log, spool: cfg.Spool, lock: lock, since: time.Now(), queue: newQueue()}
 	if d.Firewall, err = Open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -163,28 +165,28 @@ func (d *Daemon) Run(ctx context.Context, more ...Task) error {
 	defer d.lock.Close()
 	defer d.history.close()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return d.caller.run(ctx) })
+	start := func(run func(context.Context) error) {
+		group.Go(func() error {
+			defer d.spool.Crash()
+			return run(ctx)
+		})
+	}
+	start(d.caller.run)
 	if err := d.adopt(ctx); err != nil {
 		d.log.Error("the firewall could not be taken over", "error", err)
 	}
-	group.Go(func() error { return d.bans.Run(ctx) })
-	group.Go(func() error { return d.memory.Run(ctx) })
-	group.Go(func() error { return d.persist(ctx) })
-	group.Go(func() error { return d.watchHistory(ctx) })
-	group.Go(func() error { return d.reader.run(ctx) })
-	group.Go(func() error { return control.Serve(ctx, d.socket, d, d.log) })
-	group.Go(func() error { return d.follow(ctx) })
-	group.Go(func() error { return d.watch(ctx) })
-	group.Go(func() error { return d.live(ctx) })
+	for _, run := range []func(context.Context) error{
+		d.bans.Run, d.memory.Run, d.persist, d.watchHistory, d.reader.run, d.follow, d.watch, d.live,
+		d.feedKeeper.Run, d.protector.run, d.protector.names.run, d.cutter.run,
+		func(ctx context.Context) error { return control.Serve(ctx, d.socket, d, d.log) },
+	} {
+		start(run)
+	}
 	for _, o := range d.outputs {
 		more = append(more, o)
 	}
-	group.Go(func() error { return d.feedKeeper.Run(ctx) })
-	group.Go(func() error { return d.protector.run(ctx) })
-	group.Go(func() error { return d.protector.names.run(ctx) })
-	group.Go(func() error { return d.cutter.run(ctx) })
 	for _, t := range more {
-		group.Go(func() error {
+		start(func(ctx context.Context) error {
 			if err := t.Run(ctx); err != nil {
 				return fmt.Errorf("%s: %w", t, err)
 			}

@@ -26,6 +26,7 @@ import (
 	"moonlatch/engine/nft"
 	"moonlatch/engine/policy"
 	"moonlatch/engine/ruleset"
+	"moonlatch/engine/spool"
 )
 
 // DefaultConfirm is how long a trial lasts when neither the policy nor the user says.
@@ -39,6 +40,7 @@ type Config struct {
 	State   string // the state directory
 	Log     *slog.Logger
 	Level   *slog.LevelVar // of Log, for LogLevel; may be nil
+	Spool   *spool.Spool   // of Log, where its lines wait; may be nil
 	Observe Observer       // may be nil
 }
 

@@ -42,6 +42,8 @@ type Snapshot struct {
 
 	Liveness Liveness
 
+	LogDropped uint64 // lines of the log that were not written
+
 	Outputs []feed.OutputStats // of what takes items of the feed elsewhere
 	Feeds   []blocklist.State  // lists of others that are kept up to date
 
@@ -119,6 +121,7 @@ func (d *Daemon) Snapshot() Snapshot {
 	s.Liveness = d.liveness.snapshot()
 	s.Feeds = d.feedKeeper.States()
 	s.History = d.history.stats()
+	s.LogDropped = d.spool.Dropped()
 	for _, o := range d.outputs {
 		s.Outputs = append(s.Outputs, o.Stats()...)
 	}

@@ -254,6 +254,7 @@ func (s scrape) outputs(snap *engine.Snapshot) {
 		s.count(s.outputDropped, o.Dropped, o.Name)
 		s.count(s.outputSuppressed, o.Suppressed, o.Name)
 	}
+	s.count(s.logDropped, snap.LogDropped)
 }
 
 // unix is a time in seconds since 1970, and 0 for no time.

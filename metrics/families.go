@@ -45,6 +45,7 @@ type families struct {
 	feedEntries, feedOK, feedSuccess, feedRefused family
 
 	outputSent, outputFailed, outputDropped, outputSuppressed family
+	logDropped                                                family
 
 	descs []*prometheus.Desc
 }
@@ -154,6 +155,7 @@ func (f *families) outputs() {
 	f.outputFailed = f.counter("output_failed_total", "Attempts to send that failed.", "output")
 	f.outputDropped = f.counter("output_dropped_total", "What was not sent: given up, or overwritten while it waited.", "output")
 	f.outputSuppressed = f.counter("output_suppressed_total", "What an output's rate limit held back.", "output")
+	f.logDropped = f.counter("log_dropped_lines_total", "Lines of the daemon's log that were not written: whoever takes them, such as journald, took none for too long, or has gone.")
 }
 
 func (f *families) counter(name, help string, labels ...string) family {

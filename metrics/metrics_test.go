@@ -104,6 +104,7 @@ func busy() state {
 		LostQueue:   3,
 		QueueLength: 5,
 		QueueLimit:  4096,
+		LogDropped:  35,
 		Calls:       100,
 		Errors:      4,
 		Timeouts:    5,

@@ -90,6 +90,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("told %v, want %v", kinds, want)
 	}
 	for kind, n := range map[string]int{"apply": 3, "confirm": 1, "ban": 1, "unban": 1, "rollback": 1, "trial_end": 1} {
+		w.until("the log tells of each "+kind, func() bool { return len(w.logLines(kind)) >= n })
 		if got := len(w.logLines(kind)); got != n {
 			t.Errorf("%d lines of the log are of kind %s, want %d\n%s", got, kind, n, w.daemonLog())
 		}
@@ -140,11 +141,12 @@ func (w *world) levels() {
 	}
 	w.ok("log-level", "warn")
 	w.ok("ban", "--for", "1h", "203.0.113.78")
+	must(w.t, w.daemon.Process.Signal(syscall.SIGUSR1))
+	w.until("the level is debug", func() bool { return strings.Contains(w.ok("log-level"), "level debug") })
+	w.says(`"to":"debug"`)
 	if n := len(w.logLines("ban")); n != 1 {
 		w.t.Errorf("a ban is logged at level warn:\n%s", w.daemonLog())
 	}
-	must(w.t, w.daemon.Process.Signal(syscall.SIGUSR1))
-	w.until("the level is debug", func() bool { return strings.Contains(w.ok("log-level"), "level debug") })
 	must(w.t, w.daemon.Process.Signal(syscall.SIGUSR2))
 	w.until("the level is what it was at the start", func() bool { return strings.Contains(w.ok("log-level"), "level info") })
 	if _, errs, code := w.run("log-level", "loud"); code != exitUsage {

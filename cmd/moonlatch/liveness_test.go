@@ -100,12 +100,13 @@ func TestUnhealthyDaemonOpensTheFirewall(t *testing.T) {
 	if out := w.ok("status"); !strings.Contains(out, "RAN OUT at ") || !strings.Contains(out, "NOT RENEWED since ") {
 		t.Errorf("status:\n%s", out)
 	}
-	log := w.daemonLog()
 	for line, want := range map[string]int{
 		"the liveness lease ran out":        2,
 		"the generation filters":            1,
 		"the liveness lease is not renewed": 2, // the first time, nobody listened yet
 	} {
+		w.until("the log says that "+line, func() bool { return strings.Count(w.daemonLog(), line) >= want })
+		log := w.daemonLog()
 		if n := strings.Count(log, line); n != want {
 			t.Errorf("the log says %d times, not %d, that %s:\n%s", n, want, line, log)
 		}

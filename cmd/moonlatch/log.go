@@ -13,6 +13,7 @@ import (
 	"moonlatch/engine"
 	"moonlatch/engine/journal"
 	"moonlatch/engine/ruleset"
+	"moonlatch/engine/spool"
 )
 
 // logFlags say how the daemon logs.
@@ -30,27 +31,44 @@ func (f *logFlags) add(c *cobra.Command) {
 
 func logFormats() []string { return []string{"auto", "text", "json", "journal"} }
 
-// log makes the daemon's log, and what its level is changed by.
-func (f *logFlags) log(a *app) (*slog.Logger, *slog.LevelVar, error) {
+// daemonLog is the daemon's log, what its level is changed by, and where its lines wait.
+type daemonLog struct {
+	*slog.Logger
+	level *slog.LevelVar
+	spool *spool.Spool
+}
+
+// log makes the daemon's log.
+func (f *logFlags) log(a *app) (daemonLog, error) {
 	level := new(slog.LevelVar)
 	l, err := engine.ParseLevel(f.level)
 	if err != nil {
-		return nil, nil, usageError{fmt.Errorf("--log-level: %w", err), "moonlatch run"}
+		return daemonLog{}, usageError{fmt.Errorf("--log-level: %w", err), "moonlatch run"}
 	}
 	if a.verbose {
 		l = slog.LevelDebug
 	}
 	level.Set(l)
+	h, err := f.handler(a, level)
+	if err != nil {
+		return daemonLog{}, usageError{err, "moonlatch run"}
+	}
+	s := spool.New(h)
+	return daemonLog{slog.New(s.Handler()), level, s}, nil
+}
+
+// handler writes the log. It may block, where nobody reads what it writes.
+func (f *logFlags) handler(a *app, level slog.Leveler) (slog.Handler, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch {
 	case f.format == "journal", f.format == "auto" && journal.Wanted():
-		return slog.New(journal.New(level)), level, nil
+		return journal.New(level), nil
 	case f.format == "json":
-		return slog.New(slog.NewJSONHandler(a.err, options)), level, nil
+		return slog.NewJSONHandler(a.err, options), nil
 	case f.format == "text", f.format == "auto":
-		return slog.New(slog.NewTextHandler(a.err, options)), level, nil
+		return slog.NewTextHandler(a.err, options), nil
 	}
-	return nil, nil, usageError{fmt.Errorf("--log-format %q is unknown%s: it is auto, text, json or journal", f.format, ruleset.Suggest(f.format, logFormats())), "moonlatch run"}
+	return nil, fmt.Errorf("--log-format %q is unknown%s: it is auto, text, json or journal", f.format, ruleset.Suggest(f.format, logFormats()))
 }
 
 // levels changes the log's level: SIGUSR1 to debug, SIGUSR2 back to what it was at the start.

@@ -50,26 +50,28 @@ type runFlags struct {
 }
 
 func (a *app) run(ctx context.Context, args []string, f runFlags) error {
-	log, level, err := f.log.log(a)
+	signal.Ignore(syscall.SIGPIPE) // the log's reader may go; its firewall stays
+	log, err := f.log.log(a)
 	if err != nil {
 		return err
 	}
+	defer log.spool.Flush()
 	m := metrics.New()
-	d, err := engine.Start(ctx, engine.Config{State: a.state, Log: log, Level: level, Observe: m}, a.socket)
+	d, err := engine.Start(ctx, engine.Config{State: a.state, Log: log.Logger, Level: log.level, Spool: log.spool, Observe: m}, a.socket)
 	if err != nil {
 		return err
 	}
-	tasks := []engine.Task{reloads{d, log}, levels{d, f.log.level}}
-	if err := f.outputs(d, log); err != nil {
+	tasks := []engine.Task{reloads{d, log.Logger}, levels{d, f.log.level}}
+	if err := f.outputs(d, log.Logger); err != nil {
 		return err
 	}
-	servers, err := a.servers(m, d, f, log)
+	servers, err := a.servers(m, d, f, log.Logger)
 	if err != nil {
 		return err
 	}
 	tasks = append(tasks, servers...)
 	if len(args) == 1 {
-		tasks = append(tasks, &firstPolicy{app: a, daemon: d, path: args[0], log: log})
+		tasks = append(tasks, &firstPolicy{app: a, daemon: d, path: args[0], log: log.Logger})
 	}
 	log.Info("daemon running", "socket", a.socket, "state", a.state)
 	daemon.SdNotify(false, daemon.SdNotifyReady)

@@ -54,7 +54,6 @@ type world struct {
 	dir                      string
 	path                     string // where commands are looked for, if not where everybody looks
 	daemon                   *exec.Cmd
-	log                      *os.File
 	resolv                   string // what commands see as /etc/resolv.conf, if not the machine\'s
 }
 
@@ -168,11 +167,16 @@ func (w *world) bans() map[string]control.Ban {
 // start starts the daemon and waits until it answers.
 func (w *world) start(args ...string) {
 	w.t.Helper()
-	var err error
-	w.log, err = os.OpenFile(filepath.Join(w.dir, "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(filepath.Join(w.dir, "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	must(w.t, err)
+	w.startLogging(log, args...)
+}
+
+// startLogging is start with the daemon's log in a file that is given.
+func (w *world) startLogging(log *os.File, args ...string) {
+	w.t.Helper()
 	w.daemon = w.command(append([]string{"run", "--metrics", ""}, args...)...)
-	w.daemon.Stderr = w.log
+	w.daemon.Stderr = log
 	must(w.t, w.server.Start(w.daemon))
 	w.t.Cleanup(func() { w.kill() })
 	w.until("the daemon answers", func() bool {
