@@ -230,12 +230,10 @@ func positional(t table) value {
 // isPort reports whether the first of the items, or else of the lines, is a port.
 func isPort(items value, data []byte) bool {
 	first := items.LValue
-	for {
-		list, ok := first.(*lua.LTable)
-		if !ok {
-			break
+	for range maxNesting { // a list can hold itself
+		if list, ok := first.(*lua.LTable); ok {
+			first = list.RawGetInt(1)
 		}
-		first = list.RawGetInt(1)
 	}
 	switch v := first.(type) {
 	case lua.LNumber:

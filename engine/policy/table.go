@@ -116,38 +116,65 @@ func asTable(v value) (table, bool) {
 	return table{LTable: t, pos: v.pos, lit: v.lit}, ok
 }
 
-// maxNesting bounds lists of lists: a list can hold itself.
-const maxNesting = 16
+// The bounds of a list: it can hold itself, and the same list many times.
+const (
+	maxNesting = 16
+	maxItems   = 1 << 20 // those of the lists in it included
+)
 
 // each calls f with every scalar of a value: itself, or the items of a list,
 // nested or not. It goes on after a mistake and joins them all.
-func each(v value, f func(value) error) error { return eachNested(v, f, 0) }
+func each(v value, f func(value) error) error {
+	e := lister{f: f, left: maxItems}
+	e.visit(v, 0)
+	return errors.Join(e.errs...)
+}
 
-func eachNested(v value, f func(value) error, depth int) error {
+// lister is one call of each.
+type lister struct {
+	f    func(value) error
+	left int // items that may still come
+	errs []error
+}
+
+// visit reports false where there is no end of it.
+func (e *lister) visit(v value, depth int) bool {
+	bad := func(err error) { e.errs = append(e.errs, v.place(err)) }
 	list, ok := v.LValue.(*lua.LTable)
 	if !ok {
-		return v.place(f(v))
+		if err := e.f(v); err != nil {
+			bad(err)
+		}
+		return true
 	}
 	if depth == maxNesting {
-		return v.place(fmt.Errorf("lists are nested deeper than %d", maxNesting))
+		bad(fmt.Errorf("lists are nested deeper than %d", maxNesting))
+		return false
 	}
 	t := table{LTable: list, pos: v.pos, lit: v.lit}
 	if names, _ := t.names(); len(names) > 0 {
-		return v.place(fmt.Errorf("a list is expected here, and this table has a field %q", names[0]))
+		bad(fmt.Errorf("a list is expected here, and this table has a field %q", names[0]))
+		return true
 	}
 	if strays := t.strays(); len(strays) > 0 {
-		return v.place(fmt.Errorf("a list is expected here, and this table has a key that is %s", describe(strays[0])))
+		bad(fmt.Errorf("a list is expected here, and this table has a key that is %s", describe(strays[0])))
+		return true
 	}
-	var errs []error
 	for i := 1; i <= t.length(); i++ {
 		item := t.item(i)
+		if e.left--; e.left < 0 {
+			bad(fmt.Errorf("lists in lists hold more than %d items", maxItems))
+			return false
+		}
 		if item.LValue == lua.LNil {
-			errs = append(errs, item.place(fmt.Errorf("item %d of the list is nil: a misspelt name?", i)))
+			e.errs = append(e.errs, item.place(fmt.Errorf("item %d of the list is nil: a misspelt name?", i)))
 			break // a far key, as in [80] = true, leaves a long gap
 		}
-		errs = append(errs, eachNested(item, f, depth+1))
+		if !e.visit(item, depth+1) {
+			return false
+		}
 	}
-	return errors.Join(errs...)
+	return true
 }
 
 // place gives err the value's place, unless it has one already.
