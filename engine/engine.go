@@ -130,7 +130,7 @@ func Load(path string, log *slog.Logger) (*policy.Policy, control.ApplyRequest, 
 	if err != nil {
 		return nil, control.ApplyRequest{}, badPolicy(fmt.Errorf("the policy's folder cannot be read: %w", err))
 	}
-	p, err := policy.Load(folder, filepath.Base(path), environment(log, nil, nil))
+	p, err := policy.Load(folder, filepath.Base(path), inFolder(environment(log, nil, nil), path))
 	if err != nil {
 		return nil, control.ApplyRequest{}, badPolicy(err)
 	}
@@ -143,7 +143,7 @@ func badPolicy(err error) error {
 
 // loadBundle runs a policy from the files of a request.
 func loadBundle(req control.ApplyRequest, env policy.Env) (*policy.Policy, error) {
-	p, err := policy.Load(bundle(req.Files), req.Entry, env)
+	p, err := policy.Load(bundle(req.Files), req.Entry, inFolder(env, req.Path))
 	if err != nil {
 		return nil, badPolicy(err)
 	}

@@ -27,7 +27,7 @@ func (f *Firewall) fillFeeds(p *policy.Policy, protected []netip.Prefix) {
 		l, err := f.feeds.Load(s)
 		if err == nil {
 			err = sparesAll(l, func(q netip.Prefix) bool {
-				return f.bans.Protects(q) || slices.ContainsFunc(protected, q.Overlaps)
+				return f.bans.Protects(q) || overlaps(protected)(q)
 			})
 		}
 		if err != nil {
@@ -65,23 +65,31 @@ func (f *Firewall) trySwapFeed(name string, l blocklist.List) error {
 	if err != nil {
 		return err
 	}
-	var v4, v6 []nft.Element
-	for p := range l.Addrs.Prefixes() {
-		if p.Addr().Is4() {
-			v4 = append(v4, nft.Element{Prefix: p})
-		} else {
-			v6 = append(v6, nft.Element{Prefix: p})
+	var tables []string
+	for _, g := range []*generation.Generation{s.Confirmed, s.Trial} {
+		if g != nil {
+			tables = append(tables, ruleset.Table(g.Number))
 		}
 	}
-	tx := f.nft.Begin()
-	for _, g := range []*generation.Generation{s.Confirmed, s.Trial} {
-		if g == nil {
-			continue
+	return swapIn(f.nft, tables, name, l)
+}
+
+// swapIn puts a list in the place of what a feed's sets hold, in the tables of these names of every family.
+func swapIn(client *nft.Client, tables []string, name string, l blocklist.List) error {
+	halves := map[string][]nft.Element{name + "4": nil, name + "6": nil}
+	for p := range l.Addrs.Prefixes() {
+		set := name + "6"
+		if p.Addr().Is4() {
+			set = name + "4"
 		}
+		halves[set] = append(halves[set], nft.Element{Prefix: p})
+	}
+	tx := client.Begin()
+	for _, table := range tables {
 		for _, family := range []nft.Family{nft.Inet, nft.Bridge, nft.ARP, nft.Netdev} {
-			t := nft.Table{Family: family, Name: ruleset.Table(g.Number)}
-			for set, elements := range map[string][]nft.Element{name + "4": v4, name + "6": v6} {
-				_, err := f.nft.SetInfo(t, set)
+			t := nft.Table{Family: family, Name: table}
+			for set, elements := range halves {
+				_, err := client.SetInfo(t, set)
 				if errors.Is(err, nft.ErrNotExist) {
 					continue
 				}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -95,6 +96,14 @@ func environment(log *slog.Logger, actions policy.Actions, name func(uint32) str
 		Actions: actions, Log: log, Interfaces: interfaceNames, OpenGeo: geo.Open, Addresses: addresses, Hostname: hostname, InterfaceName: name,
 		Resolve: func(name string) ([]netip.Addr, error) { return resolve(net.DefaultResolver, name, resolveTimeout) },
 	}
+}
+
+// inFolder is the environment of a policy whose file, on this host, is at a path; "" for nowhere.
+func inFolder(env policy.Env, path string) policy.Env {
+	if path != "" {
+		env.Folder = filepath.Dir(path)
+	}
+	return env
 }
 
 // OwnAddresses are the addresses of this host.

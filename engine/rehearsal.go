@@ -35,6 +35,15 @@ type Rehearsal struct {
 	told   []policy.Notice // the latest
 	table  nft.Table
 	played played
+	feeds  map[string]error // those that are empty, and why
+}
+
+// Origin says where a policy comes from.
+type Origin struct {
+	Folder fs.FS
+	Entry  string // the file in it
+	Path   string // of that file on this host; "" for none
+	State  string // the state directory, where the copies of feeds are; "" for none
 }
 
 // setting is how a rehearsal differs from one of a policy's file, in the machine's time.
@@ -51,10 +60,9 @@ type played struct {
 	witness witness
 }
 
-// Rehearse puts the policy in the entry file of a folder in force in a lab. The
-// caller closes the Rehearsal.
-func Rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, log *slog.Logger) (*Rehearsal, error) {
-	return rehearse(ctx, l, folder, entry, setting{}, log)
+// Rehearse puts a policy in force in a lab. The caller closes the Rehearsal.
+func Rehearse(ctx context.Context, l *lab.Lab, o Origin, log *slog.Logger) (*Rehearsal, error) {
+	return rehearse(ctx, l, o, setting{}, log)
 }
 
 // tables is a generation as it is stored.
@@ -65,7 +73,7 @@ type tables struct {
 }
 
 // rehearse is Rehearse in a setting.
-func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, in setting, log *slog.Logger) (*Rehearsal, error) {
+func rehearse(ctx context.Context, l *lab.Lab, o Origin, in setting, log *slog.Logger) (*Rehearsal, error) {
 	r := &Rehearsal{Lab: l, events: map[string]int{}, played: in.played}
 	var err error
 	if r.bans, err = ban.Open(ctx, ban.Config{NFT: l.NFT, Now: r.now, Played: !r.played.at.IsZero(), Booked: in.booked}); err != nil {
@@ -73,10 +81,11 @@ func rehearse(ctx context.Context, l *lab.Lab, folder fs.FS, entry string, in se
 	}
 	env := environment(log, rehearsed{actions{r.bans}, in.witness.refused}, l.LinkName)
 	env.Memory, env.Now, env.Notify = memory.New(r.now), r.now, r.keep
-	if r.policy, err = policy.Load(folder, entry, env); err != nil {
+	if r.policy, err = policy.Load(o.Folder, o.Entry, inFolder(env, o.Path)); err != nil {
 		r.bans.Close()
 		return nil, badPolicy(err)
 	}
+	r.feeds = fillWithCopies(r.policy, o.State)
 	if err := r.start(ctx, in.stored, log); err != nil {
 		r.Close()
 		return nil, explain(err)
@@ -90,6 +99,8 @@ func (r *Rehearsal) start(ctx context.Context, in *tables, log *slog.Logger) err
 	if in == nil {
 		script = rules.Render(ruleset.Options{Generation: 1})
 		in = &tables{1, script.String(), rules.Fills()}
+	} else {
+		in.fills = withFeeds(in.fills, rules)
 	}
 	r.table = nft.Table{Family: nft.Inet, Name: ruleset.Table(in.number)}
 	if err := r.Load(ctx, in.text, devices(rules), in.fills, r.table.Name); err != nil {

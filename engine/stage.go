@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,25 +52,51 @@ func inForce(client *nft.Client, state string) (*control.Generation, error) {
 
 // rehearse puts it in force.
 func (s Staged) rehearse(ctx context.Context, l *lab.Lab, in setting, log *slog.Logger) (*Rehearsal, error) {
-	if s.Generation == nil {
-		folder, err := openFolder(filepath.Dir(s.Policy))
-		if err != nil {
-			return nil, badPolicy(fmt.Errorf("the policy's folder cannot be read: %w", err))
-		}
-		return rehearse(ctx, l, folder, filepath.Base(s.Policy), in, log)
+	find := s.file
+	if s.Generation != nil {
+		find = func() (Origin, error) { return s.stored(l, &in) }
 	}
-	g, err := generation.Open(generation.Config{NFT: l.NFT, Dir: s.State})
+	o, err := find()
 	if err != nil {
 		return nil, err
+	}
+	r, err := rehearse(ctx, l, o, in, log)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.feeds)) {
+		log.Warn("a feed is empty here", "feed", name, "why", r.feeds[name])
+	}
+	return r, nil
+}
+
+// file finds the policy of a file.
+func (s Staged) file() (Origin, error) {
+	path, err := filepath.Abs(s.Policy)
+	if err != nil {
+		return Origin{}, err
+	}
+	folder, err := openFolder(filepath.Dir(path))
+	if err != nil {
+		return Origin{}, badPolicy(fmt.Errorf("the policy's folder cannot be read: %w", err))
+	}
+	return Origin{Folder: folder, Entry: filepath.Base(path), Path: path, State: s.State}, nil
+}
+
+// stored finds the policy of the generation, and what stands for it.
+func (s Staged) stored(l *lab.Lab, in *setting) (Origin, error) {
+	g, err := generation.Open(generation.Config{NFT: l.NFT, Dir: s.State})
+	if err != nil {
+		return Origin{}, err
 	}
 	n := s.Generation.Number
 	text, fills, err := g.Text(n)
 	if err != nil {
-		return nil, err
+		return Origin{}, err
 	}
 	files, err := g.Files(n)
 	if err != nil {
-		return nil, err
+		return Origin{}, err
 	}
 	in.stored = &tables{n, string(ruleset.Tables(text).WithoutLease()), fills}
 	for _, f := range ruleset.Tables(text).Families() {
@@ -76,5 +104,5 @@ func (s Staged) rehearse(ctx context.Context, l *lab.Lab, in setting, log *slog.
 			in.stored.text += ruleset.FillGate(f, ruleset.Table(n), ruleset.Alive, time.Hour) + "\n"
 		}
 	}
-	return rehearse(ctx, l, bundle(files), s.Generation.Policy, in, log)
+	return Origin{Folder: bundle(files), Entry: s.Generation.Policy, Path: s.Generation.Path, State: s.State}, nil
 }

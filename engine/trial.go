@@ -166,7 +166,7 @@ func (d *Daemon) loadStored(g *generation.Generation) (*runtime, error) {
 		m = d.memory.Trial()
 		d.memory.Begin(m)
 	}
-	p, err := policy.Load(bundle(files), g.Policy, d.environment(m))
+	p, err := policy.Load(bundle(files), g.Policy, inFolder(d.environment(m), g.Path))
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func TestPolicies(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			f, err := policytest.Load(os.DirFS("."), strings.TrimSuffix(name, ".lua")+"_test.lua", slog.New(slog.DiscardHandler))
+			f, err := policytest.Load(policytest.Config{Folder: os.DirFS("."), Log: slog.New(slog.DiscardHandler)}, strings.TrimSuffix(name, ".lua")+"_test.lua")
 			must(t, err)
 			defer f.Close()
 			must(t, f.Run(t.Context(), nil, func(r policytest.Result) {

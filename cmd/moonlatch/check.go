@@ -40,6 +40,7 @@ type checked struct {
 	Chains     int      `json:"chains"`
 	Rules      int      `json:"rules"`
 	Warnings   []string `json:"warnings"`
+	Notes      []string `json:"notes,omitempty"` // of what cannot be known here
 	Ruleset    string   `json:"ruleset,omitempty"`
 }
 
@@ -53,6 +54,11 @@ func (a *app) check(ctx context.Context, path string, o checkOptions) error {
 		return err
 	}
 	r := checked{APIVersion: control.Version, Policy: req.Entry, Digest: p.Ruleset().Digest(), Chains: len(p.Ruleset().Chains), Warnings: warnings(p)}
+	found, notes := engine.FeedFindings(p, a.state)
+	r.Notes = notes
+	for _, w := range found {
+		r.Warnings = append(r.Warnings, w.Error())
+	}
 	for _, c := range p.Ruleset().Chains {
 		r.Rules += len(c.Rules)
 	}
@@ -65,6 +71,9 @@ func (a *app) check(ctx context.Context, path string, o checkOptions) error {
 	return a.print(r, func(w *writer) {
 		for _, warning := range r.Warnings {
 			w.linef("warning: %s", warning)
+		}
+		for _, note := range r.Notes {
+			w.linef("note: %s", note)
 		}
 		if o.show {
 			w.linef("%s", r.Ruleset)

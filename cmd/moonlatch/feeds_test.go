@@ -39,6 +39,18 @@ func (w *world) listServer(list *atomic.Value) (url string, s *httptest.Server) 
 	return s.URL + "/drop.txt", s
 }
 
+// stop ends the daemon.
+func (w *world) stop() {
+	w.daemon.Process.Signal(syscall.SIGTERM)
+	w.daemon.Wait()
+	w.daemon = nil
+}
+
+func (w *world) restart() {
+	w.stop()
+	w.start()
+}
+
 // nftables runs nft on the server.
 func (w *world) nftables(args ...string) string {
 	w.t.Helper()
@@ -104,6 +116,11 @@ fw.watchdog { confirm = "1h" }
 	if reaches(w.attacker, http) || !reachesWithin(w.attacker, http6, generous) {
 		t.Error("the new list is not in force")
 	}
+	for src, want := range map[string]string{"192.0.2.1": `drop by "listed"`, attacker6: "accept by the policy"} {
+		if out := w.ok("trace", "--src", src, "--tcp", "443"); !strings.Contains(out, want) {
+			t.Errorf("trace knows another list than what is in force, from %s:\n%s", src, out)
+		}
+	}
 	for text, want := range map[string]string{
 		"<html>": "HTML", "": "shrank", serverForClient + "\n1.1.1.1\n1.1.1.2\n": "protected", "0.0.0.0/0\n1.1.1.1\n1.1.1.2\n": "no list bans so many",
 	} {
@@ -121,10 +138,7 @@ fw.watchdog { confirm = "1h" }
 	}
 
 	// Whoever looks anew, a daemon that has just started or plan, finds the list that came since the apply no drift.
-	w.daemon.Process.Signal(syscall.SIGTERM)
-	w.daemon.Wait()
-	w.daemon = nil
-	w.start()
+	w.restart()
 	w.until("the daemon keeps the feed", func() bool { return w.feed().Entries == 3 })
 	if out, _, _ := w.run("plan", policy("")); strings.Contains(out, "drift") || strings.Contains(out, "drop4") {
 		t.Errorf("plan takes a feed for drift:\n%s", out)
@@ -139,9 +153,7 @@ fw.watchdog { confirm = "1h" }
 
 	// A restart without network, and a boot: the last good copy.
 	site.Close()
-	w.daemon.Process.Signal(syscall.SIGTERM)
-	w.daemon.Wait()
-	w.daemon = nil
+	w.stop()
 	w.nftables("flush", "ruleset")
 	w.start()
 	w.until("the copy is in force", func() bool { return !reaches(w.attacker, http) && reaches(w.attacker, http6) })
@@ -161,13 +173,15 @@ func TestFeedSwap(t *testing.T) {
 	write := func(n int) { must(t, os.WriteFile(file, []byte(lists[n%2]+attacker4+"\n"), 0o600)) }
 	write(0)
 	w.start()
-	w.ok("apply", w.policy("feed.lua", fmt.Sprintf(`local fw = require "moonlatch"
-local drop = fw.feed "drop" { file = %q }
+	w.ok("apply", w.policy("feed.lua", `local fw = require "moonlatch"
+local drop = fw.feed "drop" { file = "list" }
 local input = fw.chain "input" { hook = "input", policy = "accept" }
 input { "listed", src = drop, udp = 7, fw.drop }
 input { "passed", udp = 7, fw.drop }
-`, file)))
+`))
 	w.until("the feed is in force", func() bool { return w.feed().Entries == 1501 })
+	w.ok("confirm")
+	w.restart() // the next one finds the file by where the generation's policy is
 	stop, ended := make(chan struct{}), make(chan int)
 	go func() {
 		sent := 0

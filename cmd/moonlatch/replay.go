@@ -48,13 +48,13 @@ It ends with exit code 6 where --against finds differences, and with 1 where the
 				return usageError{err, c.CommandPath()}
 			}
 			req.Capture = args[0]
-			if req.Policy = (engine.Staged{}); len(args) == 2 {
+			if req.Policy = (engine.Staged{State: a.state}); len(args) == 2 {
 				req.Policy.Policy = args[1]
 			} else if req.Policy, err = engine.InForce(a.state); err != nil {
 				return err
 			}
 			if against != "" {
-				req.Against = &engine.Staged{Policy: against}
+				req.Against = &engine.Staged{Policy: against, State: a.state}
 			}
 			return a.replay(c.Context(), req)
 		},

@@ -54,7 +54,7 @@ func (a *app) shadow(ctx context.Context, policy string, length time.Duration) e
 		return &control.Error{Code: control.NotPermitted, Message: fmt.Sprintf("the policy runs in a private namespace: %v", err)}
 	}
 	own := slices.DeleteFunc(engine.OwnAddresses(), netip.Addr.IsLoopback)
-	in, err := json.Marshal(replayRequest{Capture: fromTap, Policy: engine.Staged{Policy: policy}, Hosts: own})
+	in, err := json.Marshal(replayRequest{Capture: fromTap, Policy: engine.Staged{Policy: policy, State: a.state}, Hosts: own})
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ says what must become of them. See docs/testing.md.`,
 				return usageError{err, c.CommandPath()}
 			}
 			if !inside {
-				return a.enclosed(c.Context(), append([]string{testInside, "--format", o.format, "--run", o.run, "-o", a.output}, append([]string{"--"}, args...)...)...)
+				return a.enclosed(c.Context(), append([]string{testInside, "--format", o.format, "--run", o.run, "--state", a.state, "-o", a.output}, append([]string{"--"}, args...)...)...)
 			}
 			return a.test(c.Context(), args, only, o.format)
 		},
@@ -139,12 +139,16 @@ func brokenTests(err error) error {
 
 // testFile runs the tests of one file. Their results name it by its path.
 func (a *app) testFile(ctx context.Context, path string, only *regexp.Regexp, tell func(policytest.Result)) error {
-	root, err := os.OpenRoot(filepath.Dir(path))
+	folder, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	f, err := policytest.Load(root.FS(), filepath.Base(path), a.quietLog())
+	f, err := policytest.Load(policytest.Config{Folder: root.FS(), Path: folder, State: a.state, Log: a.quietLog()}, filepath.Base(path))
 	if err != nil {
 		return err
 	}

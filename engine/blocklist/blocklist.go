@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"time"
 )
 
@@ -32,7 +33,8 @@ const (
 type Spec struct {
 	Name   string
 	URL    string // or
-	File   string // a whole path
+	File   string // a whole path, or one in Folder
+	Folder string // the policy's, on this host; a File in it is not followed out of it
 	HTTP   bool   // it may come without encryption
 	Every  time.Duration
 	Format Format
@@ -77,8 +79,11 @@ type State struct {
 }
 
 func (s Spec) source() string {
-	if s.File != "" {
+	switch {
+	case s.File == "":
+		return s.URL
+	case filepath.IsAbs(s.File):
 		return s.File
 	}
-	return s.URL
+	return filepath.Join(s.Folder, s.File)
 }

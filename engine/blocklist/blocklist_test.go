@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,6 +65,30 @@ func TestParse(t *testing.T) {
 		case !fails && (err != nil || strings.Join(ranges(l), " ") != want):
 			t.Errorf("%s %q: %v, %v", tt.format, tt.text, ranges(l), err)
 		}
+	}
+}
+
+// TestMistakes: every bad line is told, up to a bound.
+func TestMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want []string
+	}{
+		{"192.0.2.1\nx\n\n10.0.0.1\n", []string{`line 2: "x" is no address, prefix or range`, "line 4: 10.0.0.1 holds addresses of 10.0.0.0/8, which are no part of the Internet"}},
+		{"192.0.2.1\n192.0.2.2\n192.0.2.3\n192.0.2.4\n192.0.2.5\n", []string{"line 4: it has more than 3 entries (max)"}},
+		{"<html>", []string{"it is an HTML page or XML, not a list of addresses"}},
+		{"192.0.2.1\n", nil},
+	} {
+		var got []string
+		for _, err := range Mistakes(Plain, []byte(tt.text), 3) {
+			got = append(got, err.Error())
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%q:\n%s", tt.text, diff)
+		}
+	}
+	if n := len(Mistakes(Plain, []byte(strings.Repeat("x\n", 100)), 1000)); n != maxMistakes {
+		t.Errorf("%d of 100 bad lines", n)
 	}
 }
 
@@ -297,6 +323,68 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// TestReadFile: a file is found in the policy's folder, and nothing outside of it, and nobody is waited for.
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "policy")
+	for name, content := range map[string]string{"secret": "192.0.2.9\n", "policy/lists/good": "192.0.2.1\n"} {
+		must(0, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		must(0, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	must(0, os.Symlink("../secret", filepath.Join(folder, "link")))
+	must(0, syscall.Mkfifo(filepath.Join(folder, "pipe"), 0o600))
+	for _, tt := range []struct{ folder, file, want string }{
+		{folder, "lists/good", "192.0.2.1\n"},
+		{"", filepath.Join(folder, "lists/good"), "192.0.2.1\n"},
+		{folder, filepath.Join(dir, "secret"), "192.0.2.9\n"},
+		{folder, "link", "!escapes"},
+		{folder, "../secret", "!escapes"},
+		{folder, "pipe", "!no regular file"},
+		{folder, "lists", "!no regular file"},
+		{folder, "lists/none", "!no such file"},
+		{"", "lists/good", "!not known"},
+	} {
+		content, err := Spec{Folder: tt.folder, File: tt.file}.Read()
+		if want, fails := strings.CutPrefix(tt.want, "!"); fails != (err != nil) || fails && !strings.Contains(err.Error(), want) || !fails && string(content) != want {
+			t.Errorf("%s of %q: %q, %v", tt.file, tt.folder, content, err)
+		}
+	}
+}
+
+// TestAtHand: a copy is of use only to who asks for the list that it is of.
+func TestAtHand(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "list")
+	must(0, os.WriteFile(file, []byte("192.0.2.1\n"), 0o600))
+	k := newKeeping(filepath.Join(dir, "copies"), Spec{Name: "f", File: file, Every: time.Hour, Format: Plain, Max: 6, Shrink: 50})
+	k.update(t)
+	must(0, os.WriteFile(file, []byte("192.0.2.1\n192.0.2.3\n"), 0o600))
+	elsewhere := k.spec
+	elsewhere.File += "2"
+	remote := Spec{Name: "f", URL: "https://lists.example.org/", Format: Plain, Max: 6}
+	for what, tt := range map[string]struct {
+		store   *Store
+		spec    Spec
+		entries int
+		err     error
+	}{
+		"the copy":               {k.cfg.Store, k.spec, 1, nil},
+		"the file":               {NewStore(""), k.spec, 2, nil},
+		"another file":           {k.cfg.Store, elsewhere, 0, os.ErrNotExist},
+		"a list that never came": {k.cfg.Store, remote, 0, ErrNoCopy},
+		"no copies, and no file": {NewStore(""), remote, 0, ErrNoCopy},
+		"copies nowhere":         {NewStore(filepath.Join(dir, "none")), remote, 0, ErrNoCopy},
+		"copies nowhere, a file": {NewStore(filepath.Join(dir, "none")), k.spec, 2, nil},
+	} {
+		if l, err := tt.store.AtHand(tt.spec); l.Entries != tt.entries || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %d entries, %v", what, l.Entries, err)
+		}
+	}
+	if l := k.cfg.Store.Last(elsewhere); l.Entries != 0 || k.cfg.Store.Last(k.spec).Entries != 1 {
+		t.Errorf("the last good copy of another list: %d", l.Entries)
+	}
 }
 
 // TestUnchanged: the same bytes again are nothing new, from a server that knows no ETag, too, unless the copy of them is gone.

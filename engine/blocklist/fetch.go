@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -26,7 +28,7 @@ func fetch(ctx context.Context, spec Spec, st *State) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	if spec.File != "" {
-		return readFile(spec.File, st)
+		return spec.readFile(st)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, spec.URL, nil)
 	if err != nil {
@@ -68,9 +70,12 @@ func fetch(ctx context.Context, spec Spec, st *State) ([]byte, error) {
 	return content, err
 }
 
-// readFile reads a list that somebody else puts on this host.
-func readFile(path string, st *State) ([]byte, error) {
-	f, err := os.Open(path)
+// Read reads the file of a list that has one, as it is now.
+func (s Spec) Read() ([]byte, error) { return s.readFile(&State{}) }
+
+// readFile reads a list that somebody else puts on this host, unless st tells that it is the one that was read last.
+func (s Spec) readFile(st *State) ([]byte, error) {
+	f, err := s.open()
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +83,9 @@ func readFile(path string, st *State) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", s.source())
 	}
 	modified := fmt.Sprintf("%s %d", info.ModTime().UTC().Format(time.RFC3339Nano), info.Size())
 	if modified == st.Modified {
@@ -88,6 +96,23 @@ func readFile(path string, st *State) ([]byte, error) {
 		st.Modified = modified
 	}
 	return content, err
+}
+
+// open opens the file, and waits for nobody, as opening a named pipe would.
+func (s Spec) open() (*os.File, error) {
+	const mode = os.O_RDONLY | syscall.O_NONBLOCK
+	if filepath.IsAbs(s.File) {
+		return os.OpenFile(s.File, mode, 0)
+	}
+	if s.Folder == "" {
+		return nil, fmt.Errorf("%s is in the policy's folder, and where that is on this host is not known", s.File)
+	}
+	root, err := os.OpenRoot(s.Folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(s.File, mode, 0)
 }
 
 func readAll(r io.Reader) ([]byte, error) {

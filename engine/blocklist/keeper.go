@@ -278,13 +278,21 @@ func (k *Keeper) renew(ctx context.Context, s Spec, st *State) error {
 
 // sane compares a list with the copy at hand, if there is a good one, and with what is protected.
 func (k *Keeper) sane(s Spec, before, l List) error {
+	if err := s.Follows(before, l); err != nil {
+		return err
+	}
+	return k.spares(l)
+}
+
+// Follows fails where a list cannot be the next one after another, or after none.
+func (s Spec) Follows(before, l List) error {
 	if l.Entries*100 < before.Entries*(100-s.Shrink) {
 		return fmt.Errorf("it has %d entries, and had %d: it shrank by more than %d%%", l.Entries, before.Entries, s.Shrink)
 	}
 	if l.Entries == 0 && s.Shrink < 100 {
 		return errors.New("it is empty")
 	}
-	return k.spares(l)
+	return nil
 }
 
 // spares fails where a list covers what is protected.

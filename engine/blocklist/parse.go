@@ -21,15 +21,42 @@ type List struct {
 	Entries int // lines
 }
 
+// A LineError is what is wrong with a line of a list.
+type LineError struct {
+	Line int
+	Err  error
+}
+
+// Error implements error.
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+func (e *LineError) Unwrap() error { return e.Err }
+
 // Parse reads a list, strictly: its error names the first line that is not of the format, or that
 // no list can mean, such as private addresses or half of the Internet.
 func Parse(f Format, content []byte, most int) (List, error) {
-	p := parser{format: f, most: most}
+	p := parser{format: f, most: most, patience: 1}
+	return p.list(content)
+}
+
+// maxMistakes bounds the bad lines that Mistakes returns.
+const maxMistakes = 20
+
+// Mistakes returns what keeps Parse from taking a list: a *LineError for each of the first 20 bad lines, or
+// another error where it is not a matter of lines.
+func Mistakes(f Format, content []byte, most int) []error {
+	p := parser{format: f, most: most, patience: maxMistakes}
+	if _, err := p.list(content); err != nil && len(p.bad) == 0 {
+		return []error{err}
+	}
+	return p.bad
+}
+
+func (p *parser) list(content []byte) (List, error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(content, []byte("\ufeff")))
 	switch {
 	case bytes.HasPrefix(text, []byte("<")):
 		return List{}, errors.New("it is an HTML page or XML, not a list of addresses")
-	case f == JSON && bytes.HasPrefix(text, []byte("[")):
+	case p.format == JSON && bytes.HasPrefix(text, []byte("[")):
 		if err := p.array(text); err != nil {
 			return List{}, err
 		}
@@ -46,6 +73,9 @@ type parser struct {
 	most    int
 	addrs   ruleset.AddressesBuilder
 	entries int
+
+	patience int // bad lines to go on after, and the last of them
+	bad      []error
 }
 
 func (p *parser) lines(content []byte) error {
@@ -61,9 +91,16 @@ func (p *parser) lines(content []byte) error {
 			}
 			err = p.text(line)
 		}
-		if err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
+		if err == nil {
+			continue
 		}
+		p.bad = append(p.bad, &LineError{n, err})
+		if len(p.bad) == p.patience || p.entries > p.most {
+			break
+		}
+	}
+	if len(p.bad) > 0 {
+		return p.bad[0]
 	}
 	if err := sc.Err(); err != nil {
 		return fmt.Errorf("line %d and what follows: %w", p.entries+1, err)

@@ -10,13 +10,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"moonlatch/engine/ruleset"
 )
 
 // A Store keeps the last good copy of each list, and its State, in a directory. Its methods may be
 // called by several processes; only one may keep a list.
 type Store struct{ dir string }
 
-// NewStore returns the store in a directory, which is made when something is to be kept.
+// NewStore returns the store in a directory, which is made when something is to be kept. "" is that of somebody
+// who keeps none.
 func NewStore(dir string) *Store { return &Store{dir} }
 
 func (s *Store) path(name, suffix string) string { return filepath.Join(s.dir, name+suffix) }
@@ -34,6 +37,42 @@ func (s *Store) Load(spec Spec) (List, error) {
 		}
 	}
 	return List{}, fmt.Errorf("the copy of the list %s: %w", spec.Name, err)
+}
+
+// ErrNoCopy is the error of AtHand for a list that was never fetched.
+var ErrNoCopy = errors.New("it was never fetched")
+
+// AtHand returns a list without asking for it: the last good copy that came from where spec says, or else
+// the file that spec names, as it is now.
+func (s *Store) AtHand(spec Spec) (List, error) {
+	content, err := s.kept(spec)
+	if err != nil && spec.File != "" {
+		content, err = spec.Read()
+	}
+	if err != nil {
+		return List{}, err
+	}
+	return Parse(spec.Format, content, spec.Max)
+}
+
+// Last returns the last good copy that came from where spec says, empty where there is none.
+func (s *Store) Last(spec Spec) List {
+	content, _ := s.kept(spec)
+	if l, err := Parse(spec.Format, content, spec.Max); err == nil {
+		return l
+	}
+	return List{Addrs: &ruleset.Addresses{}}
+}
+
+func (s *Store) kept(spec Spec) ([]byte, error) {
+	if s.dir == "" {
+		return nil, ErrNoCopy
+	}
+	content, err := os.ReadFile(s.path(spec.Name, ".list"))
+	if err == nil && s.State(spec.Name).Source != spec.source() || errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoCopy
+	}
+	return content, err
 }
 
 // holds reports whether the copy of a list is this one.

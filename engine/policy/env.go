@@ -43,6 +43,9 @@ type Env struct {
 	Addresses  func() []netip.Addr
 	Hostname   string
 
+	// Folder is the policy's folder on this host, in which fw.feed finds files whenever they change; "" for none.
+	Folder string
+
 	// OpenGeo opens the databases that fw.geo names; nil refuses them.
 	OpenGeo func(geo.Files) (*geo.DB, error)
 

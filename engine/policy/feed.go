@@ -3,6 +3,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,12 +21,15 @@ func (p *Policy) Feeds() []blocklist.Spec { return p.feeds }
 // digest stays the same: what others publish is no change of the policy.
 func (p *Policy) FillFeeds(content func(blocklist.Spec) *ruleset.Addresses) {
 	for _, spec := range p.feeds {
-		for _, s := range p.set.Sets {
-			if s.Name == spec.Name {
-				s.Addrs = content(spec)
-			}
-		}
+		p.feedSet(spec.Name).Addrs = content(spec)
 	}
+}
+
+// FeedAt is where the policy declares a feed of its own.
+func (p *Policy) FeedAt(name string) ruleset.Pos { return p.feedSet(name).Pos }
+
+func (p *Policy) feedSet(name string) *ruleset.Set {
+	return p.set.Sets[slices.IndexFunc(p.set.Sets, func(s *ruleset.Set) bool { return s.Name == name })]
 }
 
 const feedForm = `fw.feed "drop" { url = "https://lists.example.org/drop.txt" }`
@@ -42,7 +47,7 @@ func (l *loader) newFeed(L *lua.LState) int {
 // configureFeed reads the table of a feed.
 func (l *loader) configureFeed(s *setObject, t table) {
 	spec := blocklist.Spec{
-		Name: s.set.Name, Every: blocklist.DefaultEvery, Format: blocklist.Plain, Max: blocklist.DefaultMax, Shrink: blocklist.DefaultShrink,
+		Name: s.set.Name, Folder: l.env.Folder, Every: blocklist.DefaultEvery, Format: blocklist.Plain, Max: blocklist.DefaultMax, Shrink: blocklist.DefaultShrink,
 	}
 	before := l.count
 	l.noItems(s.String(), t)
@@ -63,11 +68,11 @@ func feedOptions() []option[*blocklist.Spec] {
 				s.URL, err = text(v)
 				return err
 			}},
-		{Entry{Name: "file", Takes: "path of a file", Doc: "instead of url: a file that another program puts on this host", Example: `fw.feed "drop" { file = "/var/lib/lists/drop.txt" }`},
+		{Entry{Name: "file", Takes: "path of a file", Doc: "instead of url: a file that another program puts on this host, by its whole path or by its name in the policy's folder", Example: `fw.feed "drop" { file = "/var/lib/lists/drop.txt" }`},
 			func(_ *loader, s *blocklist.Spec, v value) (err error) {
 				s.File, err = text(v)
-				if err == nil && !strings.HasPrefix(s.File, "/") {
-					err = fmt.Errorf(`%q is no whole path; of a file in the policy's folder, make a set: fw.set %q { file = %q }`, s.File, s.Name, s.File)
+				if err == nil && !strings.HasPrefix(s.File, "/") && (!fs.ValidPath(s.File) || s.File == ".") {
+					err = fmt.Errorf("%q is neither a whole path nor a name inside the policy's folder", s.File)
 				}
 				return err
 			}},

@@ -123,7 +123,7 @@ const (
 )
 
 // each calls f with every scalar of a value: itself, or the items of a list,
-// nested or not. It goes on after a mistake and joins them all.
+// nested or not. It goes on after a mistake, for as many as are reported, and joins them all.
 func each(v value, f func(value) error) error {
 	e := lister{f: f, left: maxItems}
 	e.visit(v, 0)
@@ -145,7 +145,7 @@ func (e *lister) visit(v value, depth int) bool {
 		if err := e.f(v); err != nil {
 			bad(err)
 		}
-		return true
+		return len(e.errs) < maxMistakes
 	}
 	if depth == maxNesting {
 		bad(fmt.Errorf("lists are nested deeper than %d", maxNesting))

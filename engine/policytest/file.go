@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -37,9 +40,8 @@ type Failure struct {
 
 // File is a test file.
 type File struct {
+	Config
 	name   string
-	folder fs.FS
-	log    *slog.Logger
 	state  *sandbox.State
 	tests  []*test
 	policy string           // the entry file that t.load named
@@ -49,6 +51,15 @@ type File struct {
 	ctx     context.Context
 	stage   *engine.Rehearsal // nil while no test runs
 	current *Result           // likewise
+	empty   map[string]bool   // feeds that are so in the tests, and whether no test fills them
+}
+
+// Config says where tests are, and what they work with.
+type Config struct {
+	Folder fs.FS
+	Path   string // of the folder on this host; "" for none
+	State  string // the state directory, where the copies of feeds are; "" for none
+	Log    *slog.Logger
 }
 
 // test is a test that a file declares.
@@ -64,12 +75,12 @@ const (
 	testDeadline = 10 * time.Minute
 )
 
-// Load reads a test file of a folder, and the policy that it loads. The error
-// joins every mistake found, each with its place. The caller closes the File.
-func Load(folder fs.FS, name string, log *slog.Logger) (*File, error) {
-	f := &File{name: name, folder: folder, log: log}
+// Load reads a test file, and the policy that it loads. The error joins
+// every mistake found, each with its place. The caller closes the File.
+func Load(cfg Config, name string) (*File, error) {
+	f := &File{Config: cfg, name: name, empty: map[string]bool{}}
 	f.state = sandbox.New(sandbox.Config{
-		Files: folder, LoadBudget: testBudget, CallBudget: testBudget, LoadDeadline: testDeadline, CallDeadline: testDeadline,
+		Files: cfg.Folder, LoadBudget: testBudget, CallBudget: testBudget, LoadDeadline: testDeadline, CallDeadline: testDeadline,
 	})
 	f.state.Provide("moonlatch.test", f.module())
 	err := f.state.Run(name)
@@ -111,13 +122,21 @@ func (f *File) Run(ctx context.Context, only *regexp.Regexp, tell func(Result)) 
 		}
 		group.Go(func() error { return f.run(ctx, t, before, after, tell) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, feed := range slices.Sorted(maps.Keys(f.empty)) {
+		if f.empty[feed] {
+			f.Log.Warn("a feed is empty in the tests: t.feed(\""+feed+"\", { \"192.0.2.0/24\" }) fills it", "file", f.name, "policy", f.policy)
+		}
+	}
+	return nil
 }
 
 // run runs one test when the one before it is through, on a host that has seen no other one.
 func (f *File) run(ctx context.Context, t *test, before, after chan struct{}, tell func(Result)) error {
 	return lab.Run(ctx, func(l *lab.Lab) error {
-		stage, err := engine.Rehearse(ctx, l, f.folder, f.policy, f.log)
+		stage, err := engine.Rehearse(ctx, l, f.origin(), f.Log)
 		if err != nil {
 			return err
 		}
@@ -137,11 +156,25 @@ func (f *File) run(ctx context.Context, t *test, before, after chan struct{}, te
 	})
 }
 
+// origin is where the policy is.
+func (f *File) origin() engine.Origin {
+	o := engine.Origin{Folder: f.Folder, Entry: f.policy, State: f.State}
+	if f.Path != "" {
+		o.Path = filepath.Join(f.Path, f.policy)
+	}
+	return o
+}
+
 // play runs a test's function.
 func (f *File) play(ctx context.Context, t *test, stage *engine.Rehearsal) (Result, error) {
 	start := time.Now()
 	r := Result{File: f.name, Line: t.pos.Line, Name: t.name}
 	f.ctx, f.stage, f.current = ctx, stage, &r
+	for _, feed := range stage.EmptyFeeds() {
+		if _, known := f.empty[feed]; !known {
+			f.empty[feed] = true
+		}
+	}
 	_, err := f.state.Call(t.fn, 0)
 	f.stage, f.current = nil, nil
 	r.Took = time.Since(start)

@@ -31,7 +31,7 @@ func TestLanguage(t *testing.T) {
 			for _, f := range archive.Files {
 				folder[f.Name] = &fstest.MapFile{Data: f.Data}
 			}
-			f, err := policytest.Load(folder, "policy_test.lua", slog.New(slog.DiscardHandler))
+			f, err := policytest.Load(policytest.Config{Folder: folder, Log: slog.New(slog.DiscardHandler)}, "policy_test.lua")
 			if err != nil {
 				t.Fatal(err)
 			}

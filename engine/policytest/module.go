@@ -35,6 +35,7 @@ func functions() []function {
 		{"not_banned", true, (*File).notBanned, "address string", "expects that the address is not banned"},
 		{"events", true, (*File).events, "stream string -> number", "the number of packets that came in on a stream"},
 		{"notified", true, (*File).notified, "target string, pattern? string", "expects that the target was told something, whose title or text matches the Lua pattern if one is given"},
+		{"feed", true, (*File).feed, "name string, list string[]", "has a new list come for a feed of the policy: addresses, prefixes and ranges"},
 		{"advance", true, (*File).advance, "time string", "lets time pass: for timers, bans, detectors, and what is remembered"},
 	}
 }
@@ -98,7 +99,7 @@ func (f *File) load(L *lua.LState) int {
 	if f.policy != "" {
 		f.mistake(L, "t.load: this file tests %s already; a file tests one policy", f.policy)
 	}
-	p, err := policy.Load(f.folder, name, engine.Environment(f.log))
+	p, err := policy.Load(f.Folder, name, engine.Environment(f.Log))
 	if err != nil {
 		f.mistake(L, "%s cannot be loaded:\n%v", name, err)
 	}

@@ -51,7 +51,7 @@ func run(t *testing.T, text string) (results []policytest.Result, err error) {
 	t.Helper()
 	netnstest.Kernel(t)
 	folder := fstest.MapFS{"web.lua": {Data: []byte(policyText)}, "web_test.lua": {Data: []byte(text)}, "bad.lua": {Data: []byte("local fw = require 'moonlatch'\nfw.chian 'x' {}\n")}}
-	f, err := policytest.Load(folder, "web_test.lua", slog.New(slog.DiscardHandler))
+	f, err := policytest.Load(policytest.Config{Folder: folder, Log: slog.New(slog.DiscardHandler)}, "web_test.lua")
 	if err != nil {
 		return nil, err
 	}

@@ -271,7 +271,7 @@ local options = {}
 ---the table of a feed
 ---@class moonlatch.feed.options
 ---@field url? any where the list is fetched from. Takes: https address
----@field file? any instead of url: a file that another program puts on this host. Takes: path of a file
+---@field file? any instead of url: a file that another program puts on this host, by its whole path or by its name in the policy's folder. Takes: path of a file
 ---@field every? string how often it is fetched, at most every minute; default 1h. Takes: time
 ---@field format? "plain"|"cidr"|"json" how it is written: an address, prefix or range a line; prefixes only; an array, or a JSON value a line. Default "plain". Takes: "plain", "cidr" or "json"
 ---@field max? number the most entries; a longer list is refused. Default 131072. Takes: number

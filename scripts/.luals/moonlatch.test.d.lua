@@ -90,6 +90,11 @@ function t.events(stream) end
 ---@param pattern? string
 function t.notified(target, pattern) end
 
+---has a new list come for a feed of the policy: addresses, prefixes and ranges
+---@param name string
+---@param list string[]
+function t.feed(name, list) end
+
 ---lets time pass: for timers, bans, detectors, and what is remembered
 ---@param time string
 function t.advance(time) end

@@ -1,6 +1,8 @@
 fw.feed "a" { url = "http://lists.example.org/drop.txt" } --! feed "a": "http://lists.example.org/drop.txt" can be changed by anybody on the way: write https, or http = true if that must be
 fw.feed "b" { url = "drop.txt" } --! feed "b": "drop.txt" is no address of a list: write it as "https://lists.example.org/drop.txt"
-fw.feed "c" { file = "lists/drop.txt" } --! feed "c": file: "lists/drop.txt" is no whole path; of a file in the policy's folder, make a set: fw.set "c" { file = "lists/drop.txt" }
+fw.feed "c" { file = "../drop.txt" } --! feed "c": file: "../drop.txt" is neither a whole path nor a name inside the policy's folder
+fw.feed "c2" { file = "./drop.txt" } --! feed "c2": file: "./drop.txt" is neither a whole path nor a name inside the policy's folder
+fw.feed "c3" { file = { "drop.txt" } } --! feed "c3": file: a text is expected, not a table
 fw.feed "d" {} --! feed "d": it needs either a url or a file
 fw.feed "e" { url = "https://x/y", file = "/x" } --! feed "e": it needs either a url or a file
 fw.feed "f" { ulr = "https://x/y" } --! unknown field "ulr" in feed "f" (did you mean "url"?)
