@@ -35,6 +35,7 @@ type broadcast struct {
 
 	mu        sync.Mutex
 	listeners map[*listener]struct{}
+	sub       *feed.Subscription // while there are listeners
 }
 
 func newBroadcast(hub *feed.Hub) *broadcast {
@@ -71,12 +72,11 @@ func (b *broadcast) run(ctx context.Context) {
 
 // pass passes on what happens while there are clients.
 func (b *broadcast) pass(ctx context.Context) {
-	sub := b.hub.Subscribe(feed.Filter{}, feed.Now)
-	defer sub.Close()
 	var missed uint64
-	for b.count() > 0 {
+	for sub := b.listening(); sub != nil; sub = b.listening() {
 		first, err := sub.Next(ctx)
 		if err != nil {
+			sub.Close()
 			return
 		}
 		time.Sleep(b.gather)
@@ -85,6 +85,17 @@ func (b *broadcast) pass(ctx context.Context) {
 		missed = sub.Missed()
 		b.deliver(out)
 	}
+}
+
+// listening is the subscription for those who listen, and nil, when it is ended, if nobody does.
+func (b *broadcast) listening() *feed.Subscription {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.listeners) == 0 && b.sub != nil {
+		b.sub.Close()
+		b.sub = nil
+	}
+	return b.sub
 }
 
 // take takes what there is: the newest of the packet events, and all else.
@@ -155,6 +166,9 @@ func (b *broadcast) join() *listener {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.listeners[l] = struct{}{}
+	if b.sub == nil {
+		b.sub = b.hub.Subscribe(feed.Filter{}, feed.Now) // here, so that nothing is missed until it is passed on
+	}
 	select {
 	case b.came <- struct{}{}:
 	default:

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ import (
 	"moonlatch/engine/packet"
 )
 
-const generous = 20 * time.Second
+const generous = time.Minute // for things that take milliseconds on an idle machine
 
 // message is one server-sent event as the page reads it.
 type message struct {
@@ -284,6 +286,30 @@ func TestHeartbeat(t *testing.T) {
 		if lines.Text() == ": still here" {
 			n++
 		}
+	}
+}
+
+// TestFirstListener: who is the first to listen hears of what happens before anybody passes it on.
+func TestFirstListener(t *testing.T) {
+	hub := feed.NewHub()
+	b := newBroadcast(hub)
+	l := b.join()
+	notice(hub, "hello")
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	running.Go(func() { b.run(ctx) })
+	select {
+	case got := <-l.batches:
+		if len(got.items) != 1 || got.items[0].Notice.Title != "hello" {
+			t.Errorf("%+v", got.items)
+		}
+	case <-time.After(generous):
+		t.Error("it is lost")
+	}
+	stop()
+	running.Wait()
+	if n := hub.Subscribers(); n != 0 {
+		t.Errorf("%d subscriptions are left", n)
 	}
 }
 
