@@ -25,8 +25,8 @@ type Drift struct {
 	Mode OnDrift // what the current generation's policy wants done about it
 }
 
-// slack is by how much a trial may have more time left than is meant: what lies
-// between two looks at a clock on a busy machine.
+// slack is by how much a trial may have more time left than is meant: what it takes
+// to put it back on a busy machine.
 const slack = time.Second
 
 // tick is more than what the kernel's own clock is off.
@@ -99,7 +99,8 @@ func (c *change) plan(i intent) (plan, error) {
 		}
 		p.confirmed = &r
 	}
-	if p.left = i.left(); i.Trial != 0 && p.left > tick {
+	if left := i.left(); i.Trial != 0 && left > tick {
+		p.end = time.Now().Add(left)
 		r, err := c.store.load(i.Trial)
 		if err != nil {
 			return p, err
@@ -145,6 +146,8 @@ func (c *change) onDrift(i intent) OnDrift {
 func (c *change) roles(i intent) string {
 	left := i.left()
 	trying := i.Trial != 0 && left > tick
+	// The kernel was read a while ago, if this process had to wait for a processor since.
+	most := max(left+time.Since(c.read)+i.Doubt, 0) + slack
 	switch {
 	case !is(c.confirmed, i.Confirmed) && i.Confirmed != 0:
 		return fmt.Sprintf("generation %d is gone", i.Confirmed)
@@ -154,11 +157,11 @@ func (c *change) roles(i intent) string {
 		return fmt.Sprintf("the trial of generation %d was ended", i.Trial)
 	case c.trial != nil && !c.trial.expired() && !is(c.trial, i.Trial):
 		return fmt.Sprintf("generation %d was put on trial", c.trial.number)
-	case c.trial != nil && (c.trial.left() > max(left, 0)+slack || forGood(c.trial.lease)):
+	case c.trial != nil && (c.trial.left() > most || forGood(c.trial.lease)):
 		return fmt.Sprintf("the trial of generation %d was prolonged", c.trial.number)
 	case c.confirmed != nil && (trying || i.Aside) && !c.confirmed.aside():
 		return fmt.Sprintf("generation %d does not stand aside as it should", i.Confirmed)
-	case c.confirmed != nil && c.confirmed.aside() && !i.Aside && least(c.confirmed.yield) > max(left, 0)+slack,
+	case c.confirmed != nil && c.confirmed.aside() && !i.Aside && least(c.confirmed.yield) > most,
 		c.confirmed != nil && c.confirmed.asideForGood() && !i.Aside:
 		return fmt.Sprintf("generation %d was made to stand aside", i.Confirmed)
 	}

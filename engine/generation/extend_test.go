@@ -2,6 +2,7 @@ package generation
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -22,21 +23,25 @@ func TestExtend(t *testing.T) {
 	s := newServer(t)
 	s.mustApply(long, FallbackPrevious, 22)
 	s.mustConfirm()
-	s.mustApply(2*time.Second, FallbackPrevious, 80)
-	g, deadline, err := s.extend(2 * time.Second)
-	must(t, err)
-	if left := time.Until(deadline); g.Number != 2 || left < time.Second || left > 4*time.Second {
-		t.Errorf("extended %+v, which ends in %s; want generation 2, some 4 s", g, left)
-	}
-	st := s.state()
-	if by := st.Deadline.Sub(deadline).Abs(); by > 100*time.Millisecond {
-		t.Errorf("the kernel's deadline is %s off the one returned", by)
-	}
-	time.Sleep(time.Until(deadline.Add(-time.Second)))
-	if s.reaches("22") && time.Now().Before(deadline) {
-		t.Error("the trial ended at its first deadline")
-	}
-	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
+	inTime(t, 2*time.Second, func(trial time.Duration) error {
+		n := s.mustApply(trial, FallbackPrevious, 80).Number
+		first := s.end
+		g, deadline, err := s.extend(trial)
+		if err != nil {
+			return err
+		}
+		if g.Number != n || deadline.Before(first.Add(trial)) || time.Until(deadline) > 2*trial {
+			t.Errorf("extended %+v, which ends at %s; want generation %d, and twice %s", g, deadline, n, trial)
+		}
+		if by := s.state().Deadline.Sub(deadline); by.Abs() > time.Second {
+			return fmt.Errorf("the kernel's deadline is %s off the one returned: %w", by, ErrExpired)
+		}
+		s.end = deadline
+		time.Sleep(time.Until(first.Add(trial / 2)))
+		s.expectOnTrial("after the first deadline", false, true)
+		return nil
+	})
+	s.waitOver()
 	s.expect("after the new deadline, with nobody acting", true, false)
 	if _, _, err := s.extend(long); !errors.Is(err, ErrExpired) {
 		t.Errorf("extend after the deadline: %v, want ErrExpired", err)
@@ -52,13 +57,18 @@ func TestExtendOpen(t *testing.T) {
 	s := newServer(t)
 	s.mustApply(long, FallbackPrevious, 22)
 	s.mustConfirm()
-	s.mustApply(short, FallbackOpen)
-	_, deadline, err := s.extend(time.Second)
-	must(t, err)
+	inTime(t, short, func(trial time.Duration) (err error) {
+		s.mustApply(trial, FallbackOpen)
+		_, s.end, err = s.extend(time.Second)
+		if err != nil {
+			return errors.Join(s.rollback(), err)
+		}
+		return nil
+	})
 	if l := s.list(); !strings.Contains(l, "elements = { ipv4, ipv6 }") {
 		t.Errorf("the confirmed generation no longer stands aside for good:\n%s", l)
 	}
-	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
+	s.waitOver()
 	s.expect("after the new deadline", true, true)
 }
 

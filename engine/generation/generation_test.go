@@ -23,7 +23,7 @@ func TestFirstTrial(t *testing.T) {
 	s := newServer(t)
 	s.expect("before", true, true)
 	s.mustApply(short, FallbackPrevious)
-	s.expect("locked out", false, false)
+	s.expectOnTrial("locked out", false, false)
 	waitExpiry(short)
 	s.expect("after the lease", true, true)
 	if st := s.state(); !st.Expired || st.InForce() != nil {
@@ -138,7 +138,7 @@ func TestConfirmedButNotStored(t *testing.T) {
 // is changed.
 func TestConfirmNeedsTheStore(t *testing.T) {
 	s := newServer(t)
-	s.mustApply(short, FallbackPrevious, 22)
+	s.mustApply(long, FallbackPrevious, 22)
 	must(t, os.Mkdir(s.m.store.confirmedPath()+".new", 0o700)) // even root cannot write a folder
 	if _, err := s.confirm(); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("confirm: %v", err)

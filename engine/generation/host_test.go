@@ -2,7 +2,9 @@ package generation
 
 import (
 	"context"
+	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +23,9 @@ type server struct {
 	dir  string
 	m    *Manager
 	nft  *nft.Client
+	end  time.Time // of the trial that began last, at the earliest
+
+	renewed atomic.Pointer[time.Time] // when the last renewal that is done began
 }
 
 func newServer(t *testing.T) *server {
@@ -94,7 +99,7 @@ func (s *server) expect(when string, ssh, web bool) {
 	s.t.Helper()
 	for port, want := range map[string]bool{"22": ssh, "80": web} {
 		got := s.reaches(port)
-		for n := 0; want && !got && n < 30; n++ {
+		for n := 0; want && !got && n < 200; n++ {
 			got = s.reaches(port)
 		}
 		if got != want {
@@ -103,8 +108,33 @@ func (s *server) expect(when string, ssh, web bool) {
 	}
 }
 
+// expectOnTrial is expect for as long as the trial surely is on.
+func (s *server) expectOnTrial(when string, ssh, web bool) {
+	s.t.Helper()
+	for port, want := range map[string]bool{"22": ssh, "80": web} {
+		got := s.reaches(port)
+		for want && !got && time.Now().Before(s.end) {
+			got = s.reaches(port)
+		}
+		if got != want && time.Now().Before(s.end) {
+			s.t.Errorf("%s: port %s reached: %v, want %v", when, port, got, want)
+		}
+	}
+}
+
+// inTime does what belongs into one trial, with a longer one each time that it was over before that was done.
+func inTime(t *testing.T, trial time.Duration, do func(trial time.Duration) error) {
+	t.Helper()
+	err := do(trial)
+	for ; trial < long && (errors.Is(err, ErrExpired) || errors.Is(err, ErrNoTrial)); err = do(trial) {
+		trial *= 3
+	}
+	must(t, err)
+}
+
 // apply applies a ruleset that lets the given ports in and nothing else.
 func (s *server) apply(trial time.Duration, fallback Fallback, ports ...uint16) (g Generation, err error) {
+	s.end = time.Now().Add(trial)
 	s.in(func() error {
 		g, err = s.m.Apply(s.t.Context(), Request{
 			Ruleset: only(ports...), Path: "/etc/moonlatch/web.lua", By: "test",
@@ -159,6 +189,18 @@ func (s *server) list() string {
 		return err
 	})
 	return string(out)
+}
+
+// waitOver waits until the kernel has ended the trial.
+func (s *server) waitOver() {
+	s.t.Helper()
+	limit := time.Now().Add(2 * long)
+	for st := s.state(); st.Trial != nil && !st.Expired; st = s.state() {
+		if time.Now().After(limit) {
+			s.t.Fatalf("the trial does not end: %+v", st)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // waitExpiry waits until a trial of the given length is surely over.

@@ -27,7 +27,8 @@ type intent struct {
 	Confirmed uint64            `json:"confirmed,omitempty"`
 	Aside     bool              `json:"aside,omitempty"` // for good
 	Trial     uint64            `json:"trial,omitempty"`
-	Left      time.Duration     `json:"left,omitempty"` // of the trial, at At
+	Left      time.Duration     `json:"left,omitempty"`  // of the trial, at At, at the least
+	Doubt     time.Duration     `json:"doubt,omitempty"` // what it may have had more
 	Prints    map[uint64]string `json:"prints,omitempty"`
 }
 
@@ -116,6 +117,7 @@ func (m *Manager) changing(ctx context.Context, fn func(*change) error) error {
 // remember makes what the kernel holds what is meant, and a generation that is to last also where somebody has taken
 // it away during the change. The prints of generations that were taken when they came into the kernel hold on: no step of ours changes them.
 func (c *change) remember(before intent) error {
+	began := time.Now()
 	at, err := boottime.Now()
 	if err != nil {
 		return err
@@ -130,7 +132,7 @@ func (c *change) remember(before intent) error {
 	}
 	i := intent{At: at, Clock: clock(), GenID: id, Prints: map[uint64]string{}}
 	if h := now.trial; h != nil && !h.expired() {
-		i.Trial, i.Left = h.number, h.left()
+		i.Trial, i.Left, i.Doubt = h.number, h.left(), time.Since(began)
 	}
 	if h := now.confirmed; h != nil {
 		i.Confirmed, i.Aside = h.number, h.asideForGood()

@@ -15,19 +15,14 @@ type plan struct {
 	confirmed *record // may be nil
 	aside     bool    // the confirmed one stands aside for good
 	trial     *record // may be nil
-	left      time.Duration
+	end       time.Time
 }
+
+// left is what the trial has left: hardly anything, where what came before took all of it.
+func (p plan) left() time.Duration { return max(time.Until(p.end), tick) }
 
 // yields reports whether the confirmed generation stands aside, for now or for good.
 func (p plan) yields() bool { return p.confirmed != nil && (p.aside || p.trial != nil) }
-
-// yield is for how long it does, 0 for good.
-func (p plan) yield() time.Duration {
-	if p.aside {
-		return 0
-	}
-	return p.left
-}
 
 // staged reports whether large sets have to be filled.
 func (p plan) staged() bool {
@@ -76,6 +71,11 @@ func (c *change) rebuild(ctx context.Context, p plan) error {
 // write renders the plan's tables, and, unless that has to wait for large sets, what
 // is in their gates: the yields before the leases, as always.
 func (p plan) write(s *ruleset.Script, staged bool) {
+	left := p.left() // the same for both gates
+	yield := left
+	if p.aside {
+		yield = 0 // for good
+	}
 	if r := p.confirmed; r != nil {
 		text := ruleset.Tables(r.text)
 		switch {
@@ -86,7 +86,7 @@ func (p plan) write(s *ruleset.Script, staged bool) {
 			s.Line("%s", r.text)
 		case p.yields():
 			s.Line("%s", text.WithYield())
-			fillGates(s, r, ruleset.Yield, p.yield())
+			fillGates(s, r, ruleset.Yield, yield)
 		default:
 			s.Line("%s", text.WithoutLease())
 		}
@@ -96,7 +96,7 @@ func (p plan) write(s *ruleset.Script, staged bool) {
 		s.Line("%s", r.text)
 		fillGates(s, r, ruleset.Alive, r.Lease)
 		if !staged {
-			fillGates(s, r, ruleset.Lease, p.left)
+			fillGates(s, r, ruleset.Lease, left)
 		}
 	}
 }
@@ -127,20 +127,21 @@ func (c *change) fillPlan(p plan) error {
 // arrange is the last transaction of a plan with large sets.
 func (c *change) arrange(p plan) error {
 	tx := c.nft.Begin()
+	left := p.left() // the same for both gates
 	if r := p.confirmed; r != nil {
-		if err := c.arrangeConfirmed(tx, p); err != nil {
+		if err := c.arrangeConfirmed(tx, p, left); err != nil {
 			return err
 		}
 	}
 	if r := p.trial; r != nil {
 		for _, t := range r.tables() {
-			tx.AddKeys(t, ruleset.Lease, p.left, gateKeys(t)...)
+			tx.AddKeys(t, ruleset.Lease, left, gateKeys(t)...)
 		}
 	}
 	return tx.Commit()
 }
 
-func (c *change) arrangeConfirmed(tx *nft.Tx, p plan) error {
+func (c *change) arrangeConfirmed(tx *nft.Tx, p plan, left time.Duration) error {
 	for _, t := range p.confirmed.tables() {
 		switch {
 		case !p.yields():
@@ -149,7 +150,7 @@ func (c *change) arrangeConfirmed(tx *nft.Tx, p plan) error {
 			}
 		case !p.aside:
 			tx.FlushSet(t, ruleset.Yield)
-			tx.AddKeys(t, ruleset.Yield, p.left, gateKeys(t)...)
+			tx.AddKeys(t, ruleset.Yield, left, gateKeys(t)...)
 		}
 		if lease := p.confirmed.Lease; lease > 0 { // the large sets may have taken all of it
 			tx.FlushSet(t, ruleset.Alive)

