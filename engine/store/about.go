@@ -3,9 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -45,34 +43,25 @@ func (s *Store) About(ctx context.Context, addr netip.Addr) (Known, error) {
 
 // banOf returns the ban of an address that lasts longest.
 func (s *Store) banOf(ctx context.Context, host netip.Prefix) (found *Ban, err error) {
-	var w where
-	w.and("(family, bits, addr) IN (VALUES "+strings.Repeat("(?, ?, ?), ", host.Bits())+"(?, ?, ?))", covering(host)...)
-	w.and("(until IS NULL OR until > ?)", time.Now().UnixMilli())
-	err = s.query(ctx, "SELECT addr, bits, since, until, trial, origin, by, why FROM bans"+w.String()+" ORDER BY until IS NULL DESC, until DESC LIMIT 1",
-		w.args, func(r *sql.Rows) error {
-			row := make([]any, 8)
-			values := make([]driver.Value, len(row))
-			for i := range row {
-				row[i] = (*any)(&values[i])
-			}
-			if err := r.Scan(row...); err != nil {
-				return err
-			}
-			b, err := banOf(values, &words{})
-			found = &b
-			return err
-		})
+	now := time.Now()
+	err = s.lookUp(ctx, covering(host), func(_ netip.Prefix, b *Ban) {
+		switch {
+		case b == nil, !b.Until.IsZero() && !b.Until.After(now):
+		case found == nil, !found.Until.IsZero() && (b.Until.IsZero() || b.Until.After(found.Until)):
+			found = b
+		}
+	})
 	return found, err
 }
 
-// covering is, of every prefix that holds an address, what the bans' key is.
-func covering(host netip.Prefix) []any {
-	var keys []any
+// covering is every prefix that holds an address.
+func covering(host netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
 	for bits := range host.Bits() + 1 {
 		p, _ := host.Addr().Prefix(bits)
-		keys = append(keys, family(p), bits, addrBlob(p.Addr()))
+		out = append(out, p)
 	}
-	return keys
+	return out
 }
 
 func (s *Store) countsOf(ctx context.Context, addr netip.Addr, k *Known) error {

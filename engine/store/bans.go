@@ -3,106 +3,71 @@ package store
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"fmt"
-	"io"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Bans calls each for the bans in force, IPv4 before IPv6, short prefixes before long
 // ones, in the order of their addresses, until it returns false. Those that have ended by now are left out.
-//
-// It reads a million in a second, and so past database/sql, which makes three of it.
 func (s *Store) Bans(ctx context.Context, now time.Time, each func(Ban) bool) error {
-	conn, err := s.db.Load().Conn(ctx)
-	if err != nil {
-		return readError(s.path, err)
-	}
-	defer conn.Close()
-	return readError(s.path, conn.Raw(func(c any) error {
-		rows, err := c.(driver.QueryerContext).QueryContext(ctx, `SELECT addr, bits, since, until, trial, origin, by, why FROM bans
-			WHERE until IS NULL OR until > ? ORDER BY family, bits, addr`, []driver.NamedValue{{Ordinal: 1, Value: now.UnixMilli()}})
-		if err != nil {
+	var r pageReader
+	err := s.query(ctx, "SELECT bans FROM banpages ORDER BY first", nil, func(rows *sql.Rows) error {
+		var page sql.RawBytes
+		if err := rows.Scan(&page); err != nil {
 			return err
 		}
-		defer rows.Close()
-		return eachBan(rows, each)
-	}))
-}
-
-func eachBan(rows driver.Rows, each func(Ban) bool) error {
-	row := make([]driver.Value, len(rows.Columns()))
-	var same words
-	for {
-		switch err := rows.Next(row); {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
+		r.start(page)
+		for b := (Ban{}); r.next(&b); {
+			if (b.Until.IsZero() || b.Until.After(now)) && !each(b) {
+				return errEnough
+			}
 		}
-		b, err := banOf(row, &same)
-		if err != nil {
-			return err
-		}
-		if !each(b) {
-			return nil
-		}
+		return r.err()
+	})
+	if errors.Is(err, errEnough) {
+		return nil
 	}
+	return err
 }
 
-// words are those of the last row, for rows with the same to share them.
-type words struct{ origin, by, why string }
-
-// share returns s, or known if that is the same.
-func share(known *string, s string) string {
-	if *known != s {
-		*known = s
-	}
-	return *known
-}
-
-// banOf makes a ban of a row: addr, bits, since, until, trial, origin, by, why.
-func banOf(row []driver.Value, same *words) (b Ban, err error) {
-	addr, ok1 := row[0].([]byte)
-	bits, ok2 := row[1].(int64)
-	since, ok3 := row[2].(int64)
-	until, ended := row[3].(int64)
-	trial, ok4 := row[4].(int64)
-	origin, ok5 := row[5].(string)
-	by, ok6 := row[6].(string)
-	why, ok7 := row[7].(string)
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7) || !ended && row[3] != nil || len(addr) == 0 {
-		return b, fmt.Errorf("%w: the ban %v", errBadRow, row)
-	}
-	b = Ban{Since: timeOf(since), Trial: trial != 0, Origin: share(&same.origin, origin), By: share(&same.by, by), Why: share(&same.why, why)}
-	if ended {
-		b.Until = timeOf(until)
-	}
-	b.Target, err = prefixOf(addr, bits)
-	return b, err
-}
+// errEnough ends a query of whose rows no more are wanted.
+var errEnough = errors.New("enough")
 
 // Missing returns those of the targets of which there is no ban.
 func (s *Store) Missing(ctx context.Context, targets []netip.Prefix) ([]netip.Prefix, error) {
-	stmt, err := s.db.Load().PrepareContext(ctx, "SELECT 1 FROM bans WHERE family = ? AND bits = ? AND addr = ?")
+	var out []netip.Prefix
+	err := s.lookUp(ctx, targets, func(target netip.Prefix, b *Ban) {
+		if b == nil {
+			out = append(out, target)
+		}
+	})
+	return out, err
+}
+
+// lookUp calls each for every target, with its ban or nil, in the order of the bans.
+func (s *Store) lookUp(ctx context.Context, targets []netip.Prefix, each func(netip.Prefix, *Ban)) error {
+	stmt, err := s.db.Load().PrepareContext(ctx, sqlPage)
 	if err != nil {
-		return nil, readError(s.path, err)
+		return readError(s.path, err)
 	}
 	defer stmt.Close()
-	var out []netip.Prefix
-	for _, t := range targets {
-		var one int
-		err := stmt.QueryRowContext(ctx, family(t), t.Bits(), addrBlob(t.Addr())).Scan(&one)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			out = append(out, t)
-		case err != nil:
-			return nil, readError(s.path, err)
+	p := page{after: []byte{}} // none
+	for _, t := range slices.SortedFunc(slices.Values(targets), compareTargets) {
+		if !p.holds(t) {
+			if p, err = findPage(ctx, stmt, t); err != nil {
+				return readError(s.path, err)
+			}
+		}
+		i, ok := slices.BinarySearchFunc(p.bans, t, func(b Ban, t netip.Prefix) int { return compareTargets(b.Target, t) })
+		if ok {
+			each(t, &p.bans[i])
+		} else {
+			each(t, nil)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // An Offence is how often a target was banned by policies.

@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(writeForEver); dir != "" {
 		writeUntilKilled(dir)
 	}
+	if dir := os.Getenv(moveAndDie); dir != "" {
+		dieMoving(dir)
+	}
 	netnstest.Main(m)
 }
 
@@ -204,7 +207,7 @@ func TestMigrations(t *testing.T) {
 			db, err := sql.Open("sqlite", filepath.Join(dir, File))
 			must(t, err)
 			for i := range v {
-				_, err := db.Exec(migrations[i])
+				_, err := db.Exec(migrations[i].tables)
 				must(t, err)
 			}
 			if v > 0 {

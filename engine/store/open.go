@@ -186,7 +186,7 @@ func begin(ctx context.Context, conn *sql.Conn) error {
 // sound looks at the end of each table: a file that was cut or overwritten shows there.
 func (d *database) sound(ctx context.Context) error {
 	for _, q := range []string{
-		"SELECT count(*) FROM (SELECT 1 FROM bans ORDER BY family DESC, bits DESC, addr DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT 1 FROM banpages ORDER BY id DESC LIMIT 1)",
 		"SELECT count(*) FROM (SELECT 1 FROM history ORDER BY id DESC LIMIT 1)",
 		"SELECT count(*) FROM (SELECT 1 FROM sources ORDER BY span DESC, start DESC LIMIT 1)",
 		"SELECT count(*) FROM (SELECT 1 FROM packets ORDER BY id DESC LIMIT 1)",

@@ -8,8 +8,7 @@ import (
 
 // migrations make the tables; the nth one takes a database from version n to n+1,
 // which PRAGMA user_version tells. One that has shipped never changes.
-var migrations = [...]string{
-	`
+var migrations = [...]migration{{tables: `
 CREATE TABLE bans (             -- in force, or ended a short while ago
 	family INTEGER NOT NULL,    -- 4 or 6
 	bits   INTEGER NOT NULL,
@@ -87,7 +86,21 @@ CREATE TABLE packets (          -- the latest packet events: a ring
 	dport  INTEGER NOT NULL
 );
 CREATE INDEX packets_src ON packets (src);
-`,
+`}, {tables: `
+CREATE TABLE banpages (         -- bans in force, or ended a short while ago: pages of some dozens
+	id    INTEGER PRIMARY KEY,
+	first BLOB NOT NULL UNIQUE, -- from here on to the next page's first; empty for the first page
+	ends  INTEGER,              -- the first of them to end, NULL if none does
+	bans  BLOB NOT NULL
+);
+CREATE INDEX banpages_ends ON banpages (ends) WHERE ends IS NOT NULL;
+INSERT INTO banpages (first, bans) VALUES (x'', x'');
+`, move: (*session).moveBans}}
+
+// migration is one step: the tables that it makes, and what it moves into them, if anything.
+type migration struct {
+	tables string
+	move   func(*session, context.Context) error
 }
 
 // version is that of the database that this package reads and writes.
@@ -108,22 +121,36 @@ func migrateOnce(ctx context.Context, db *sql.Conn) (done bool, err error) {
 	if v, err := userVersion(ctx, db); err != nil || v >= version {
 		return true, err
 	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
+	s := &session{conn: db, stmt: map[string]*sql.Stmt{}}
+	defer s.closeStatements()
+	if err := s.begin(ctx); err != nil {
 		return false, err
 	}
-	defer tx.Rollback()
-	v, err := userVersion(ctx, tx)
+	done, err = s.migrate(ctx)
+	if err == nil {
+		err = s.commit(ctx)
+	}
+	if err != nil {
+		return false, s.rollback(ctx, err)
+	}
+	return done, nil
+}
+
+// migrate takes the next step in the transaction.
+func (s *session) migrate(ctx context.Context) (done bool, err error) {
+	v, err := userVersion(ctx, s.conn)
 	if err != nil || v >= version {
 		return true, err
 	}
-	if _, err := tx.ExecContext(ctx, migrations[v]); err != nil {
+	_, err = s.conn.ExecContext(ctx, migrations[v].tables)
+	if move := migrations[v].move; err == nil && move != nil {
+		err = move(s, ctx)
+	}
+	if err != nil {
 		return false, fmt.Errorf("from version %d to %d: %w", v, v+1, err)
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", v+1)); err != nil {
-		return false, err
-	}
-	return false, tx.Commit()
+	_, err = s.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", v+1))
+	return false, err
 }
 
 // queryer is a connection or a transaction.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"net/netip"
 	"time"
 )
 
@@ -13,14 +12,12 @@ import (
 type session struct {
 	conn *sql.Conn
 	stmt map[string]*sql.Stmt
+	bans banChanges // of the transaction
 }
 
 const (
 	sqlHistory = `INSERT INTO history (time, kind, addr, bits, until, origin, by, why, evidence, policy, generation, digest, uid, pid, command, outcome)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlBan    = `INSERT OR REPLACE INTO bans (family, bits, addr, since, until, trial, origin, by, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlUnban  = `DELETE FROM bans WHERE family = ? AND bits = ? AND addr = ?`
-	sqlUnbans = `DELETE FROM bans`
 	sqlSource = `INSERT INTO sources (span, start, stream, addr, events, last, ports) VALUES (60, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET events = events + excluded.events, last = max(last, excluded.last), ports = CASE WHEN length(ports) < 40 THEN excluded.ports ELSE ports END`
 	sqlPort = `INSERT INTO ports (span, start, stream, proto, port, events) VALUES (60, ?, ?, ?, ?, ?)
@@ -39,28 +36,47 @@ func newSession(ctx context.Context, db *database) (*session, error) {
 }
 
 func (s *session) close() {
+	s.closeStatements()
+	s.conn.Close()
+}
+
+func (s *session) closeStatements() {
 	for _, stmt := range s.stmt {
 		stmt.Close()
 	}
-	s.conn.Close()
 }
 
 // exec runs a statement that is prepared once.
 func (s *session) exec(ctx context.Context, query string, args ...any) error {
-	stmt := s.stmt[query]
-	if stmt == nil {
-		var err error
-		if stmt, err = s.conn.PrepareContext(ctx, query); err != nil {
-			return err
-		}
-		s.stmt[query] = stmt
+	stmt, err := s.prepared(ctx, query)
+	if err == nil {
+		_, err = stmt.ExecContext(ctx, args...)
 	}
-	_, err := stmt.ExecContext(ctx, args...)
 	return err
 }
 
-func (s *session) begin(ctx context.Context) error  { return s.exec(ctx, "BEGIN IMMEDIATE") }
-func (s *session) commit(ctx context.Context) error { return s.exec(ctx, "COMMIT") }
+func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt := s.stmt[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.conn.PrepareContext(ctx, query)
+	if err == nil {
+		s.stmt[query] = stmt
+	}
+	return stmt, err
+}
+
+func (s *session) begin(ctx context.Context) error {
+	s.bans.reset()
+	return s.exec(ctx, "BEGIN IMMEDIATE")
+}
+
+func (s *session) commit(ctx context.Context) error {
+	if err := s.writeBans(ctx); err != nil {
+		return err
+	}
+	return s.exec(ctx, "COMMIT")
+}
 
 // rollback ends a transaction that failed. SQLite may have ended it already.
 func (s *session) rollback(ctx context.Context, why error) error {
@@ -73,12 +89,14 @@ func (s *session) put(ctx context.Context, r *record) error {
 	e := &r.entry
 	switch r.change {
 	case kept:
-		return s.exec(ctx, sqlBan, family(e.Target), e.Target.Bits(), addrBlob(e.Target.Addr()),
-			e.Time.UnixMilli(), millis(e.Until), r.trial, e.Origin, e.By, e.Why)
+		s.bans.put(e.Target, banChange{ban: Ban{Since: e.Time, Until: e.Until, Origin: e.Origin, By: e.By, Why: e.Why, Trial: r.trial}})
+		return nil
 	case forgot:
-		return s.exec(ctx, sqlUnban, family(e.Target), e.Target.Bits(), addrBlob(e.Target.Addr()))
+		s.bans.put(e.Target, banChange{gone: true})
+		return nil
 	case forgotAll:
-		return s.exec(ctx, sqlUnbans)
+		s.bans.forgetAll()
+		return nil
 	case counted:
 		return s.tally(ctx, r.tally)
 	}
@@ -94,13 +112,6 @@ func (s *session) history(ctx context.Context, e *Entry) error {
 	return s.exec(ctx, sqlHistory, e.Time.UnixMilli(), string(e.Kind), addr, bits, millis(e.Until),
 		text(e.Origin), text(e.By), text(e.Why), text(e.Evidence), text(e.Policy), number(int64(e.Generation), e.Generation > 0), text(e.Digest),
 		number(int64(e.UID), audit), number(int64(e.PID), audit), text(e.Command), text(e.Outcome))
-}
-
-func family(p netip.Prefix) int {
-	if p.Addr().Is4() {
-		return 4
-	}
-	return 6
 }
 
 // text is NULL for what is empty.

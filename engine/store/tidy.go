@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 )
@@ -12,6 +13,7 @@ const (
 	keepEnded   = 24 * time.Hour // bans that have ended: the clock may be wrong
 	hourRows    = 1000           // sources, and as many ports, that each hour keeps
 	tidyRows    = 5000           // forgotten in one transaction, so that nobody waits for long
+	tidyPages   = 50             // of bans, likewise
 )
 
 // tidy forgets what is old, and the oldest of what is too much.
@@ -29,9 +31,11 @@ func (w *writer) tidyAt(now time.Time) error {
 	if err := w.rollUp(now.Add(-keepMinutes).Truncate(time.Hour)); err != nil {
 		return err
 	}
+	if err := w.forgetEnded(now.Add(-keepEnded)); err != nil {
+		return err
+	}
 	old := now.Add(-w.cfg.Keep).UnixMilli()
 	for _, what := range []string{
-		fmt.Sprintf("bans WHERE (family, bits, addr) IN (SELECT family, bits, addr FROM bans WHERE until < %d LIMIT %d)", now.Add(-keepEnded).UnixMilli(), tidyRows),
 		fmt.Sprintf("history WHERE id IN (SELECT id FROM history WHERE time < %d ORDER BY time LIMIT %d)", old, tidyRows),
 		fmt.Sprintf("sources WHERE (span, start, stream, addr) IN (SELECT span, start, stream, addr FROM sources WHERE span = 3600 AND start < %d LIMIT %d)", old, tidyRows),
 		fmt.Sprintf("ports WHERE (span, start, stream, proto, port) IN (SELECT span, start, stream, proto, port FROM ports WHERE span = 3600 AND start < %d LIMIT %d)", old, tidyRows),
@@ -52,6 +56,47 @@ func (w *writer) forget(what string) error {
 			return err
 		}
 	}
+}
+
+// forgetEnded forgets the bans that have ended before then, some pages at a time.
+func (w *writer) forgetEnded(then time.Time) error {
+	for more := true; more; {
+		err := w.within(func(s *session) (err error) {
+			more, err = s.forgetEnded(w.ctx, then)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetEnded reports whether there may be more.
+func (s *session) forgetEnded(ctx context.Context, then time.Time) (more bool, err error) {
+	rows, err := s.conn.QueryContext(ctx, sqlPagesEnded, then.UnixMilli(), tidyPages)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	n := 0
+	var r pageReader
+	for ; rows.Next(); n++ {
+		var page sql.RawBytes
+		if err := rows.Scan(&page); err != nil {
+			return false, err
+		}
+		r.start(page)
+		for b := (Ban{}); r.next(&b); {
+			if !b.Until.IsZero() && b.Until.Before(then) {
+				s.bans.put(b.Target, banChange{gone: true})
+			}
+		}
+		if err := r.err(); err != nil {
+			return false, err
+		}
+	}
+	return n == tidyPages && len(s.bans.of) > 0, rows.Err()
 }
 
 // alter runs one statement in a transaction of its own, and returns how many rows it changed.
