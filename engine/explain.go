@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"moonlatch/engine/ban"
@@ -19,6 +20,9 @@ func explain(err error) error {
 	var told *control.Error
 	if errors.As(err, &told) {
 		return told
+	}
+	if errors.Is(err, fs.ErrPermission) && !errors.Is(err, nft.ErrPermission) {
+		err = fmt.Errorf("%w: use sudo, or name folders of yours with --state and --socket", err)
 	}
 	return &control.Error{Code: code(err), Message: err.Error()}
 }

@@ -76,9 +76,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.protectCommand(), a.feedsCommand(), a.historyCommand(), a.topCommand(), a.resetCommand(), a.eventsCommand(), a.notifyCommand(), a.logLevelCommand(),
 		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.insideCommand(), a.testInsideCommand(), a.traceInsideCommand(), a.replayInsideCommand(),
 	)
-	for _, c := range root.Commands() {
-		c.Args = usage(c.Args)
-	}
+	explainUsage(root.Commands())
 	addCompletions(root)
 	return root
 }
@@ -95,6 +93,14 @@ func help(c *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unknown command %q%s", args[0], hint), c.CommandPath()}
 }
 
+// explainUsage has every command of a tree complain of its arguments alike.
+func explainUsage(commands []*cobra.Command) {
+	for _, c := range commands {
+		c.Args = usage(c.Args)
+		explainUsage(c.Commands())
+	}
+}
+
 // usage makes a complaint about arguments one about usage.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
@@ -102,7 +108,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usageError{err, c.CommandPath()}
+			return usageError{fmt.Errorf("%w: %s", err, c.UseLine()), c.CommandPath()}
 		}
 		return nil
 	}

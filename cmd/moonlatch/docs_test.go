@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"moonlatch/engine/netns"
 	"moonlatch/engine/netns/netnstest"
@@ -66,6 +68,46 @@ func TestDocumentedSessions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTutorialWithoutServer enters the private shell that the tutorial describes, as whoever runs
+// the tests, and does in it what needs root, Moonlatch's own places and a network.
+func TestTutorialWithoutServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "bin"), 0o755))
+	self, err := os.Executable()
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "bin", "moonlatch"), []byte("#!/bin/sh\n"+beCommand+"=1 exec "+self+" \"$@\"\n"), 0o755))
+	var enter string
+	for _, f := range fences(t, "../../docs/tutorial.md") {
+		if f.info == "sh" {
+			enter = f.text
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash")
+	cmd.WaitDelay = time.Second
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+t.TempDir())
+	cmd.Stdin = strings.NewReader(enter + `
+set -m # as at a terminal: each job is a process group
+cat >web.lua <<'END'
+local fw = require "moonlatch"
+fw.chain "input" { hook = "input", policy = "accept" }
+END
+sudo moonlatch run --metrics "" 2>log &
+for i in $(seq 100); do sudo moonlatch status 2>/dev/null | grep -q 'daemon *pid' && break; sleep 0.1; done
+sudo moonlatch apply --confirm 1m web.lua && sudo moonlatch confirm && sudo moonlatch status
+sudo nft list tables
+kill %1; wait
+`)
+	out, err := cmd.CombinedOutput()
+	for _, want := range []string{"generation 1, confirmed", "table inet moonlatch_1", "daemon     pid "} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Fatalf("%v; %q is missing in:\n%s", err, want, out)
+		}
 	}
 }
 

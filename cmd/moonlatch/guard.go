@@ -118,8 +118,11 @@ func (a *app) armGuard(ctx context.Context, limit time.Duration, args []string) 
 
 // guardError tells whoever may not change the firewall so by the exit code.
 func guardError(err error) error {
-	if errors.Is(err, nft.ErrPermission) || errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, nft.ErrPermission):
 		return &control.Error{Code: control.NotPermitted, Message: err.Error()}
+	case errors.Is(err, fs.ErrPermission):
+		return &control.Error{Code: control.NotPermitted, Message: err.Error() + ": use sudo, or name a folder of yours with --state"}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,9 +38,10 @@ func (a *app) initCommand() *cobra.Command {
 questions, and writes a commented policy, moonlatch.lua unless FILE says otherwise.
 It changes no rule: check the policy, then apply it.
 
-Flags answer the questions beforehand. Without a terminal, or with --yes, nothing is
-asked: what is not said then is the port that sshd has and the address that you come
-from, and every port that is open now stays open.`,
+Return takes the answer in brackets, and none is an answer, too. Flags answer the
+questions beforehand. Without a terminal, or with --yes, nothing is asked: what is not
+said then is the port that sshd has and the address that you come from, and every port
+that is open now stays open.`,
 		Example: `  moonlatch init
   moonlatch init --ssh-port 22 --admin 192.0.2.7 --public tcp:80,tcp:443 --yes web.lua`,
 		Args: cobra.MaximumNArgs(1),
@@ -53,7 +55,7 @@ from, and every port that is open now stays open.`,
 	}
 	flags := c.Flags()
 	flags.Uint16Var(&o.sshPort, "ssh-port", 0, "the `port` that sshd listens on (default: that of your session, or 22)")
-	flags.StringSliceVar(&o.admins, "admin", nil, "an `address` or prefix that is never banned; may be given more than once")
+	flags.StringSliceVar(&o.admins, "admin", nil, "an `address` or prefix that is never banned (default: the one that you come from); may be given more than once; none for none")
 	flags.StringSliceVar(&o.public, "public", nil, "`ports` that stay open, as tcp:443 (default: all that are open now); none for none")
 	flags.BoolVar(&o.force, "force", false, "overwrite the file")
 	flags.BoolVar(&o.yes, "yes", false, "ask nothing")
@@ -137,42 +139,62 @@ type initAnswers struct {
 
 // answers takes what the flags say, and asks for the rest.
 func (a *app) answers(c *cobra.Command, found []listener, o initOptions) (initAnswers, error) {
-	in := c.InOrStdin()
-	ask := func(question, preset string) string { return preset }
-	if f, ok := in.(*os.File); ok && !o.yes && term.IsTerminal(int(f.Fd())) {
-		lines := bufio.NewScanner(f)
-		ask = func(question, preset string) string {
-			fmt.Fprintf(a.err, "%s [%s]: ", question, preset)
-			if lines.Scan() && strings.TrimSpace(lines.Text()) != "" {
-				return strings.TrimSpace(lines.Text())
-			}
-			return preset
-		}
-	}
+	ask := a.asker(c, o.yes)
 	session, _ := ownSession()
-	port := strconv.Itoa(int(o.sshPort))
-	if !c.Flags().Changed("ssh-port") {
-		port = ask("Which port does sshd listen on?", strconv.Itoa(int(sshPort(session, found))))
-	}
-	admins := strings.Join(o.admins, ",")
-	if !c.Flags().Changed("admin") {
-		admins = ask("Which addresses must never be banned?", session.client)
-	}
 	var out initAnswers
-	var err error
-	if out.sshPort, err = parsePort(port); err != nil {
-		return out, fmt.Errorf("the port of ssh: %w", err)
+	err := ask("ssh-port", strconv.Itoa(int(o.sshPort)), "Which port does sshd listen on?", strconv.Itoa(int(sshPort(session, found))), func(s string) (err error) {
+		if out.sshPort, err = parsePort(s); err != nil {
+			return fmt.Errorf("the port of ssh: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return out, err
 	}
-	if out.admins, err = parseAdmins(admins); err != nil {
+	err = ask("admin", strings.Join(o.admins, ","), "Which addresses must never be banned?", cmp.Or(session.client, none), func(s string) (err error) {
+		out.admins, err = parseAdmins(s)
+		return err
+	})
+	if err != nil {
 		return out, err
 	}
 	found = slices.DeleteFunc(found, func(l listener) bool { return l.proto == "tcp" && l.port == out.sshPort })
-	public := strings.Join(o.public, ",")
-	if !c.Flags().Changed("public") {
-		public = ask("Which of the ports that are open now stay public?", strings.Join(texts(found), ","))
-	}
-	out.public, err = parsePublic(public, found)
+	err = ask("public", strings.Join(o.public, ","), "Which of the ports that are open now stay public?", cmp.Or(strings.Join(texts(found), ","), none), func(s string) (err error) {
+		out.public, err = parsePublic(s, found)
+		return err
+	})
 	return out, err
+}
+
+// none is the answer that leaves something out.
+const none = "none"
+
+// asker returns what has a flag's value parsed, or where the flag is not given an answer or,
+// without anybody to ask, the preset. On a terminal a bad answer is asked for again.
+func (a *app) asker(c *cobra.Command, yes bool) func(flag, given, question, preset string, parse func(string) error) error {
+	f, ok := c.InOrStdin().(*os.File)
+	terminal := ok && !yes && term.IsTerminal(int(f.Fd()))
+	lines := bufio.NewScanner(c.InOrStdin())
+	return func(flag, given, question, preset string, parse func(string) error) error {
+		switch {
+		case c.Flags().Changed(flag):
+			return parse(given)
+		case !terminal:
+			return parse(preset)
+		}
+		for {
+			fmt.Fprintf(a.err, "%s [%s]: ", question, preset)
+			if !lines.Scan() {
+				fmt.Fprintln(a.err)
+				return fmt.Errorf("the question was not answered: nothing is written; --yes, or --%s, answers beforehand", flag)
+			}
+			err := parse(cmp.Or(strings.TrimSpace(lines.Text()), preset))
+			if err == nil {
+				return nil
+			}
+			fmt.Fprintln(a.err, err)
+		}
+	}
 }
 
 // sshPort is the port of the session, or where sshd listens, or the usual one.
@@ -198,6 +220,9 @@ func parsePort(s string) (uint16, error) {
 
 // parseAdmins reads a list of addresses and prefixes.
 func parseAdmins(s string) (out []netip.Prefix, err error) {
+	if s == none {
+		return nil, nil
+	}
 	for _, word := range words(s) {
 		addr, err := netip.ParseAddr(word)
 		p := netip.PrefixFrom(addr, addr.BitLen())
@@ -215,7 +240,7 @@ func parseAdmins(s string) (out []netip.Prefix, err error) {
 // parsePublic reads a list of ports such as tcp:443, and names the programs of
 // those that are open.
 func parsePublic(s string, found []listener) (out []listener, err error) {
-	if s == "none" {
+	if s == none {
 		return nil, nil
 	}
 	for _, word := range words(s) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -66,27 +67,21 @@ func TestInitFindsWhatListens(t *testing.T) {
 	w.ok("check", "--strict", file)
 }
 
-// TestInitAsks answers its questions on a terminal: one with a value, two with a bare return.
+// TestInitAsks answers its questions on a terminal: wrongly at first, with a value, with none, with a bare return.
 func TestInitAsks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	file := filepath.Join(w.dir, "asked.lua")
-	self, err := os.Executable()
-	must(t, err)
-	cmd := exec.Command("script", "-qec", self+" init "+file, "/dev/null")
-	cmd.Env = append(os.Environ(), beCommand+"=1", "SSH_CONNECTION="+client4+" 50000 "+serverForClient+" 22")
-	cmd.Stdin = strings.NewReader("2222\n\n\n")
-	var out lockedBuffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	must(t, w.server.Start(cmd))
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, &out)
+	out, err := initOnTerminal(w, file, "70000\n2222\nme\n\n\n")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, question := range []string{
+	for _, said := range []string{
 		"Which port does sshd listen on? [22]: ", "Which addresses must never be banned? [" + client4 + "]: ", "Which of the ports that are open now stay public? [tcp:22,tcp:443]: ",
+		`"70000" is no port`, `"me" is no address`,
 	} {
-		if !strings.Contains(out.String(), question) {
-			t.Errorf("it does not ask %q:\n%s", question, &out)
+		if !strings.Contains(out, said) {
+			t.Errorf("it does not say %q:\n%s", said, out)
 		}
 	}
 	text, err := os.ReadFile(file)
@@ -96,6 +91,50 @@ func TestInitAsks(t *testing.T) {
 			t.Errorf("the policy does not hold %q:\n%s", want, text)
 		}
 	}
+}
+
+func TestInitTakesNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	file := filepath.Join(w.dir, "none.lua")
+	if out, err := initOnTerminal(w, file, "\nnone\nnone\n"); err != nil || !strings.Contains(out, "0 public ports, 0 addresses never banned") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	w.ok("check", file)
+}
+
+// TestInitWithoutAnswer hangs up, and interrupts, at each of the questions.
+func TestInitWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, typed := range []string{"\x04", "\n\x04", "\n\n\x04", "\x03", "\n\x03"} {
+		file := filepath.Join(w.dir, fmt.Sprintf("none%d.lua", i))
+		out, err := initOnTerminal(w, file, typed)
+		if err == nil {
+			t.Errorf("%q: it succeeds:\n%s", typed, out)
+		}
+		if strings.HasSuffix(typed, "\x04") && !strings.Contains(out, "the question was not answered: nothing is written") {
+			t.Errorf("%q: %s", typed, out)
+		}
+		if left, _ := filepath.Glob(filepath.Join(w.dir, "*none*")); len(left) != 0 {
+			t.Errorf("%q: it leaves %v", typed, left)
+		}
+	}
+}
+
+// initOnTerminal runs init where somebody types, over SSH from the client, and returns what the terminal shows.
+func initOnTerminal(w *world, file, typed string) (string, error) {
+	w.t.Helper()
+	self, err := os.Executable()
+	must(w.t, err)
+	cmd := exec.Command("script", "-qec", self+" init "+file, "/dev/null")
+	cmd.Env = append(os.Environ(), beCommand+"=1", "SSH_CONNECTION="+client4+" 50000 "+serverForClient+" 22")
+	cmd.Stdin = strings.NewReader(typed)
+	var out lockedBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	must(w.t, w.server.Start(cmd))
+	err = cmd.Wait()
+	return out.String(), err
 }
 
 func TestInitRefuses(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -53,10 +54,13 @@ func (w *writer) table(rows []string) {
 	}
 }
 
-// count is a number of things, in words: 1 ban, 2 bans.
+// count is a number of things, in words: 1 ban, 2 bans, 2 addresses.
 func count(n int, thing string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + thing
+	case strings.HasSuffix(thing, "s"):
+		thing += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
