@@ -24,6 +24,9 @@ const (
 	defaultSocket = "/run/moonlatch/control.sock"
 )
 
+// helpWidth is how many columns the texts of --help take at most.
+const helpWidth = 100
+
 // app is one run of the command: its flags and where it writes.
 type app struct {
 	out, err io.Writer
@@ -78,6 +81,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 	)
 	explainUsage(root.Commands())
 	addCompletions(root)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	return root
 }
 

@@ -41,9 +41,7 @@ reach what the probes name. When all of them pass, it is confirmed. When one fai
 three times in a row, the policy is rolled back at once (exit code 7), or, with
 --wait, stays on trial for you to decide. --confirm-by-check does the same with the
 check of the policy's fw.watchdog. Both show that this host gets out, and that
-something answers. They do not show that you get in.
-
-A probe is ` + probe.Forms + `.`,
+something answers. They do not show that you get in.`,
 		Example: `  moonlatch apply --confirm 2m web.lua
   moonlatch apply --wait web.lua
   moonlatch apply --probe tcp:192.0.2.53:53 --probe https://example.com/ web.lua`,
@@ -62,7 +60,7 @@ A probe is ` + probe.Forms + `.`,
 	flags.Var(&o.confirm, "confirm", "how long the trial lasts (default: what the policy says, or 1m)")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only check the policy in a private namespace and print the ruleset")
 	flags.BoolVar(&o.wait, "wait", false, "wait in the foreground until the trial ends")
-	flags.Var(&o.probes, "probe", "confirm when this `probe` passes, roll back when it fails; may be given more than once")
+	flags.Var(&o.probes, "probe", "confirm when this `probe` passes, roll back when it fails; may be given more than once. A probe is "+probe.Forms)
 	flags.BoolVar(&o.check, "confirm-by-check", false, "confirm when the policy's watchdog check passes, roll back when it fails")
 	// These fail only for flags that are not there.
 	c.RegisterFlagCompletionFunc("confirm", completeDurations)

@@ -22,7 +22,9 @@ func (a *app) banCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ban ADDRESS|PREFIX",
 		Short: "Drop everything from an address or a prefix for a time",
-		Args:  cobra.ExactArgs(1),
+		Example: `  moonlatch ban 203.0.113.9 --for 2h --why "tried every door"
+  moonlatch ban 2001:db8:bad::/48 --for 7d --kill`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {
@@ -52,6 +54,8 @@ func (a *app) unbanCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "unban ADDRESS|PREFIX",
 		Short: "Lift a ban, those within a prefix, those of a detector, or all",
+		Example: `  moonlatch unban 203.0.113.9
+  moonlatch unban --by portscan`,
 		Args: func(c *cobra.Command, args []string) error {
 			if all || by != "" {
 				return cobra.NoArgs(c, args)
@@ -129,6 +133,8 @@ func (a *app) bansCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bans",
 		Short: "List the bans in force; export and import them",
+		Example: `  moonlatch bans --by portscan --sort -age --limit 20
+  moonlatch bans --in 203.0.113.0/24 -o csv`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {

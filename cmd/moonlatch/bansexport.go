@@ -24,9 +24,12 @@ func (a *app) bansExportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export [FILE]",
 		Short: "Write the bans in force to a file, for another host or for later",
-		Long: `Export writes the bans in force, to standard output without FILE. JSON and CSV keep all of them, and "moonlatch bans
-import" reads them back. A plain list has one address or prefix a line, with who banned it and why behind a #. nft text
-is a table of its own that drops the same on a host without Moonlatch: nft -f FILE.`,
+		Long: `Export writes the bans in force, to standard output without FILE. JSON and CSV keep all of
+them, and "moonlatch bans import" reads them back. A plain list has one address or prefix a
+line, with who banned it and why behind a #. nft text is a table of its own that drops the
+same on a host without Moonlatch: nft -f FILE.`,
+		Example: `  moonlatch bans export bans.json
+  moonlatch bans export --format nft --by portscan bans.nft`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f, err := parseFormat(format, banlist.Written())

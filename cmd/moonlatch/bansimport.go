@@ -37,12 +37,16 @@ func (a *app) bansImportCommand() *cobra.Command {
 		Short: "Ban what a list says: Moonlatch's own, a plain one, or that of another program",
 		Long: `Import bans every address and prefix of a list, each until the end that the list gives it.
 
-The list is one that "moonlatch bans export" wrote, one address, prefix or range a line (# and ; begin a comment), nft
-text such as "nft list set" prints, what "ipset save" or "cscli decisions list -o json" print, or
-fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3). Which one, is told by how it begins.
+The list is one that "moonlatch bans export" wrote, one address, prefix or range a line (#
+and ; begin a comment), nft text such as "nft list set" prints, what "ipset save" or "cscli
+decisions list -o json" print, or fail2ban's database (/var/lib/fail2ban/fail2ban.sqlite3).
+Which one, is told by how it begins.
 
-Every mistake in it is shown with its line. Then nothing is imported, unless with --keep-going. Protected addresses,
-this host's own, and everybody (0.0.0.0/0) are never banned. Where the kernel fails half-way, what was imported is taken back.`,
+Every mistake in it is shown with its line. Then nothing is imported, unless with
+--keep-going. Protected addresses, this host's own, and everybody (0.0.0.0/0) are never
+banned. Where the kernel fails half-way, what was imported is taken back.`,
+		Example: `  moonlatch bans import --dry-run /var/lib/fail2ban/fail2ban.sqlite3
+  ipset save blacklist | moonlatch bans import --for 7d -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.bansImport(c.Context(), args[0], f) },
 	}

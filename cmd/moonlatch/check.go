@@ -17,7 +17,9 @@ func (a *app) checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check POLICY",
 		Short: "Check a policy by really loading it, in a private namespace",
-		Args:  cobra.ExactArgs(1),
+		Example: `  moonlatch check web.lua
+  moonlatch check --strict web.lua`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.check(c.Context(), args[0], checkOptions{strict: strict})
 		},

@@ -22,6 +22,8 @@ that one shows that the policy lets you in, and one that was open before does no
 since replies to it pass. Confirm tells which of the two yours
 is, from the start of the sshd (or dropbear, or mosh-server) that it descends
 from. In tmux or screen, on a console and from cron it cannot tell.`,
+		Example: `  moonlatch confirm
+  moonlatch confirm --new-session`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.confirm(c.Context(), newSession) },
 	}
 	c.Flags().BoolVar(&newSession, "new-session", false, "refuse, unless this session is shown to be younger than the apply")

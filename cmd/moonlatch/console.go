@@ -24,15 +24,17 @@ func (a *app) consoleCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "console [FILE]",
 		Short: "Look into the running policy, with Lua",
-		Long: `Console evaluates Lua in the running policy's sandbox, or in that of the policy in FILE, which is
-loaded and not applied. Beside fw, it knows the policy's sets, chains, streams, detectors and callbacks by
-these names, and keeps the globals that you define. The policy's own locals it cannot see.
+		Long: `Console evaluates Lua in the running policy's sandbox, or in that of the policy in FILE,
+which is loaded and not applied. Beside fw, it knows the policy's sets, chains, streams,
+detectors and callbacks by these names, and keeps the globals that you define. The policy's
+own locals it cannot see.
 
-It changes nothing unless --write is given: then fw.ban, fw.unban, fw.remember and so on do what they do in a
-handler, and each line is written to the daemon's log. What runs too long is stopped.
+It changes nothing unless --write is given: then fw.ban, fw.unban, fw.remember and so on do
+what they do in a handler, and each line is written to the daemon's log. What runs too long
+is stopped.
 
-TAB completes, "help NAME" explains a name, and Ctrl-D leaves. Without a terminal, it reads from standard input,
-and stops at the first error.`,
+TAB completes, "help NAME" explains a name, and Ctrl-D leaves. Without a terminal, it reads
+from standard input, and stops at the first error.`,
 		Example: `  moonlatch console
   moonlatch console -e 'fw.bans()'
   moonlatch console -e 'sets.admins' -o json policy.lua`,

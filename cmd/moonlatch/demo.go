@@ -20,6 +20,7 @@ some fifteen seconds: a port scan is cut off, then a policy locks everybody out,
 Moonlatch is killed, and the kernel lets the administrator in again. It measures
 what it shows and says whether each promise held. It needs no root and touches
 nothing of this machine.`,
+		Example: `  moonlatch demo`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			report, err := demo.Run(c.Context(), a.out, a.err, demoInside, "--output", a.output)
 			if err != nil {

@@ -34,7 +34,7 @@ func (a *app) eventsCommand() *cobra.Command {
 restart of the daemon, until Ctrl-C. With -o json, each line is one JSON document.
 
 Kinds: event (a logged packet), ban, unban, would_ban, refused, apply, extend, confirm,
-rollback, trial_end, reset, drift, lease, fault, brake and list.`,
+rollback, trial_end, reset, drift, lease, fault, brake, list, history and notice.`,
 		Example: `  moonlatch events --follow --kind ban,unban
   moonlatch events --follow --src 203.0.113.0/24 --port 22
   moonlatch events --since 1h --kind apply,confirm,rollback,trial_end -o json`,

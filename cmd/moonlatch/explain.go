@@ -28,12 +28,16 @@ func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain ADDRESS|PREFIX",
 		Short: "Tell all that is known of an address: bans and why, protection, sets, rules",
-		Long: `Explain tells whether an address is banned, by whom, why and for how long, whether it is protected, in which
-of the policy's sets it is and which rules name it, and its country and network where the policy's fw.geo names
-databases. What the detectors saw is known as long as the daemon runs that made the ban; the rest needs no daemon.
+		Long: `Explain tells whether an address is banned, by whom, why and for how long, whether it is
+protected, in which of the policy's sets it is and which rules name it, and its country and
+network where the policy's fw.geo names databases. What the detectors saw is known as long
+as the daemon runs that made the ban; the rest needs no daemon.
 
-With --trace it also tells what becomes of a new TCP connection of the address to each port that a program
-listens on here, the first ` + fmt.Sprint(mostTraced) + ` of them: packets that are sent in a private namespace, as moonlatch trace does.`,
+With --trace it also tells what becomes of a new TCP connection of the address to each port
+that a program listens on here, the first ` + fmt.Sprint(mostTraced) + ` of them: packets that are sent in a private
+namespace, as moonlatch trace does.`,
+		Example: `  moonlatch explain 203.0.113.9
+  moonlatch explain --trace 2001:db8::7`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0], traced) },
 	}

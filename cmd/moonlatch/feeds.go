@@ -14,10 +14,11 @@ import (
 func (a *app) feedsCommand() *cobra.Command {
 	c := a.showFeeds(control.Service.Feeds)
 	c.Use = "feeds"
-	c.Short = "Show the lists of others that the policy uses, how old they are and what is wrong with them"
+	c.Short = "Show the lists of others that the policy uses, how old they are and what is wrong"
+	c.Example = "  moonlatch feeds\n  moonlatch feeds refresh"
 	refresh := a.showFeeds(control.Service.RefreshFeeds)
 	refresh.Use, refresh.Short = "refresh", "Fetch all of them now"
-	refresh.Args = usage(nil)
+	refresh.Example = "  moonlatch feeds refresh"
 	c.AddCommand(refresh)
 	return c
 }

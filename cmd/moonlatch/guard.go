@@ -36,7 +36,7 @@ func (a *app) guardCommand() *cobra.Command {
 	limit := duration(time.Minute)
 	c := &cobra.Command{
 		Use:   "guard [--for 60s] -- COMMAND [ARGUMENT]…",
-		Short: "Run any command that changes the firewall: unless you confirm in time, its rules are undone",
+		Short: "Run a command that changes the firewall: unless you confirm, its rules are undone",
 		Long: `Guard takes a snapshot of everything that filters on this machine, whoever made it: every
 table of nf_tables, the older iptables and ip6tables, and ipsets. Then it runs
 COMMAND, for instance "ufw enable" or "iptables-restore new.rules". Run "moonlatch

@@ -33,9 +33,7 @@ others, failures of callbacks, and who asked for what.
 
 With an address it shows what is about it, also the bans of prefixes around it; with a
 prefix also what is about the addresses in it. Packets are counted, not listed: see
-moonlatch top.
-
-The kinds are ` + strings.Join(engine.HistoryKinds(), ", ") + `.`,
+moonlatch top.`,
 		Example: `  moonlatch history --since 7d --kind ban,unban
   moonlatch history 203.0.113.9 --since 90d
   moonlatch history --kind audit -o json`,
@@ -51,7 +49,7 @@ The kinds are ` + strings.Join(engine.HistoryKinds(), ", ") + `.`,
 	}
 	flags := c.Flags()
 	flags.Var(&o.since, "since", "how far back, such as 1h or 7d")
-	flags.StringSliceVar(&o.kinds, "kind", nil, "only these kinds, such as ban,unban")
+	flags.StringSliceVar(&o.kinds, "kind", nil, "only these `kinds`, such as ban,unban; there are "+strings.Join(engine.HistoryKinds(), ", "))
 	flags.StringVar(&o.policy, "policy", "", "only what this policy's `file`, detector, handler or person did")
 	flags.IntVarP(&o.limit, "limit", "n", 1000, "at most so many, the latest")
 	// These fail only for flags that are not there.

@@ -10,8 +10,10 @@ import (
 
 func (a *app) logLevelCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:       "log-level [debug|info|warn|error]",
-		Short:     "Show or change how much the running daemon logs",
+		Use:   "log-level [debug|info|warn|error]",
+		Short: "Show or change how much the running daemon logs",
+		Example: `  moonlatch log-level
+  moonlatch log-level debug`,
 		ValidArgs: []cobra.Completion{"debug", "info", "warn", "error"},
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -19,9 +19,10 @@ func (a *app) notifyCommand() *cobra.Command {
 	}
 	path := c.PersistentFlags().String("notify", defaultNotify, "`file` of the targets")
 	c.AddCommand(&cobra.Command{
-		Use:   "test NAME",
-		Short: "Send one notification to a target, now",
-		Args:  usage(cobra.ExactArgs(1)),
+		Use:     "test NAME",
+		Short:   "Send one notification to a target, now",
+		Example: `  moonlatch notify test ops`,
+		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			targets, err := notify.Read(*path)
 			if err != nil {

@@ -20,11 +20,13 @@ func (a *app) planCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "plan POLICY",
 		Short: "Show what applying a policy would change",
-		Long: `Plan compares a policy with the generation in force: chains, rules, sets. It changes nothing.
-What somebody else has changed in the kernel since, which an apply undoes, it shows apart from that, as drift.
-It ends with exit code 6 where there are differences, and with 0 where there are none.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0]) },
+		Long: `Plan compares a policy with the generation in force: chains, rules, sets. It changes
+nothing. What somebody else has changed in the kernel since, which an apply undoes, it shows
+apart from that, as drift. It ends with exit code 6 where there are differences, and with 0
+where there are none.`,
+		Example: `  moonlatch plan web.lua`,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(c *cobra.Command, args []string) error { return a.plan(c.Context(), args[0]) },
 	}
 }
 

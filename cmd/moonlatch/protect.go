@@ -46,8 +46,9 @@ func subcommands(c *cobra.Command, args []string) error {
 
 func (a *app) protectListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List who is protected, and by whom",
+		Use:     "list",
+		Short:   "List who is protected, and by whom",
+		Example: `  moonlatch protect list`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {
@@ -92,9 +93,10 @@ func (w *writer) protected(all []control.Protected) {
 func (a *app) protectAddCommand() *cobra.Command {
 	var note string
 	c := &cobra.Command{
-		Use:   "add ADDRESS|PREFIX",
-		Short: "Protect an address or a prefix for good",
-		Args:  cobra.ExactArgs(1),
+		Use:     "add ADDRESS|PREFIX",
+		Short:   "Protect an address or a prefix for good",
+		Example: `  moonlatch protect add 198.51.100.7 --note "office"`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {
@@ -131,6 +133,7 @@ func (a *app) protectRemoveCommand() *cobra.Command {
 		Use:     "remove ADDRESS|PREFIX",
 		Aliases: []string{"delete", "rm"},
 		Short:   "Protect it no more",
+		Example: `  moonlatch protect remove 198.51.100.7`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := a.service(c.Context())

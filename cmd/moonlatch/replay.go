@@ -37,11 +37,15 @@ func (a *app) replayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay CAPTURE [POLICY]",
 		Short: "Show whom a policy would have banned in a packet capture",
-		Long: `Replay sends the packets of a capture (pcap or pcapng) through a policy, by default the one in force, as
-the kernel has it in a private namespace. What its rules log goes to its detectors and handlers, by the
-capture's own clock. Nothing of this machine changes. See docs/testing.md.
+		Long: `Replay sends the packets of a capture (pcap or pcapng) through a policy, by default the one
+in force, as the kernel has it in a private namespace. What its rules log goes to its
+detectors and handlers, by the capture's own clock. Nothing of this machine changes. See
+docs/testing.md.
 
-It ends with exit code 6 where --against finds differences, and with 1 where the capture could not be read to its end.`,
+It ends with exit code 6 where --against finds differences, and with 1 where the capture
+could not be read to its end.`,
+		Example: `  moonlatch replay capture.pcap web.lua
+  moonlatch replay capture.pcap web.lua --against strict.lua`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if req.Hosts, err = parseHosts(hosts); err != nil {

@@ -17,7 +17,7 @@ func (a *app) resetCommand() *cobra.Command {
 	var all, dryRun, undo bool
 	c := &cobra.Command{
 		Use:   "reset",
-		Short: "Open the firewall now: take every rule and ban of Moonlatch out of the kernel, or everybody's",
+		Short: "Open the firewall now: take out Moonlatch's rules and bans, or everybody's",
 		Long: `Reset takes every generation and every ban of Moonlatch out of the kernel, then asks the
 kernel whether they are gone. Tables of other programs are not touched. The
 confirmed generation stays on disk: a reboot or "moonlatch restore" brings it back.
@@ -31,6 +31,9 @@ Reset works without a daemon, without the nft command, and when the state
 directory is damaged, full or read-only.
 
 Exit code 1 says that something still filters.`,
+		Example: `  moonlatch reset
+  moonlatch reset --all --dry-run
+  moonlatch reset --undo`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case undo && (all || dryRun):

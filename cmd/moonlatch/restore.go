@@ -15,6 +15,7 @@ func (a *app) restoreCommand() *cobra.Command {
 		Long: `Restore loads the generation that was confirmed last from its stored text: no Lua is run
 and no network is needed. Where a generation is in force already, that one stays. Then it
 puts the bans on record back, each for the time that is left of it.`,
+		Example: `  moonlatch restore`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.tend(c.Context()); err != nil {
 				fmt.Fprintln(a.err, "moonlatch:", err) // no reason to go without a firewall

@@ -11,8 +11,9 @@ import (
 
 func (a *app) rollbackCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "rollback",
-		Short: "End the trial now and bring the confirmed policy back, or what was there before a guard's command",
+		Use:     "rollback",
+		Short:   "End the trial, or what a guard watches over, now: what was there before is back",
+		Example: `  moonlatch rollback`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {

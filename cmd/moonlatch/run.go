@@ -29,6 +29,8 @@ force is applied on trial, as "moonlatch apply" does.
 SIGUSR1 has the daemon log at level debug, and SIGUSR2 at the level that it started with.
 SIGHUP reads the policy of the generation in force from its file again and puts
 it on trial. SIGTERM ends the daemon and leaves rules, trials and bans in force.`,
+		Example: `  moonlatch run
+  moonlatch run --web 127.0.0.1:9632 --notify /etc/moonlatch/notify.toml`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.run(c.Context(), args, f)

@@ -184,8 +184,9 @@ func (a *app) resetOurs(ctx context.Context) {
 
 func (a *app) safetynetOffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "off",
-		Short: "Switch the safety net off: what filters now stays",
+		Use:     "off",
+		Short:   "Switch the safety net off: what filters now stays",
+		Example: `  moonlatch safetynet off`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			w := a.watch(safetynetWatch)
 			if err := a.tend(c.Context()); err != nil {
@@ -209,8 +210,9 @@ func (a *app) safetynetOffCommand() *cobra.Command {
 
 func (a *app) safetynetStatusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
-		Short: "Show whether a safety net is on, and when it resets next",
+		Use:     "status",
+		Short:   "Show whether a safety net is on, and when it resets next",
+		Example: `  moonlatch safetynet status`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.tend(c.Context()); err != nil {
 				return err

@@ -25,10 +25,12 @@ func (a *app) shadowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shadow POLICY",
 		Short: "Show whom another policy would ban of what comes in now, and ban nobody",
-		Long: `Shadow hands the packets that the rules in force log, as the daemon gets them, to the detectors and handlers
-of another policy, which runs in this command, in a private namespace. Its rules are not loaded: streams of the same name
-are fed, and nothing else. It ends after --for, or with Ctrl-C, with a report as that of replay.`,
-		Args: cobra.ExactArgs(1),
+		Long: `Shadow hands the packets that the rules in force log, as the daemon gets them, to the
+detectors and handlers of another policy, which runs in this command, in a private
+namespace. Its rules are not loaded: streams of the same name are fed, and nothing else. It
+ends after --for, or with Ctrl-C, with a report as that of replay.`,
+		Example: `  moonlatch shadow --for 10m strict.lua`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.shadow(c.Context(), args[0], time.Duration(length))
 		},

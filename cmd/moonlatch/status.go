@@ -15,6 +15,8 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show what is in force, what is on trial and for how long",
+		Example: `  moonlatch status
+  moonlatch status -o json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())
 			if err != nil {

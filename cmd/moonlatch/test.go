@@ -44,6 +44,8 @@ func (a *app) testing(use string, inside bool) *cobra.Command {
 		Long: `Test runs the tests in files named *_test.lua, by default those in this folder and below. Each
 sends packets through its policy, which is really loaded, in a private namespace, and
 says what must become of them. See docs/testing.md.`,
+		Example: `  moonlatch test
+  moonlatch test --run ssh scripts/web_test.lua`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			only, err := o.check()

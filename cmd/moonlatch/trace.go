@@ -35,9 +35,11 @@ func (a *app) traceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trace",
 		Short: "Show which rules a packet meets, and which one decides",
-		Long: `Trace sends a packet through the generation in force, or a policy, as the kernel has it in a private
-namespace, and shows every chain and rule that it meets, in order, and what becomes of it.
-The sets that packets fill are empty there, and limits are unused.`,
+		Long: `Trace sends a packet through the generation in force, or a policy, as the kernel has it in a
+private namespace, and shows every chain and rule that it meets, in order, and what becomes
+of it. The sets that packets fill are empty there, and limits are unused.`,
+		Example: `  moonlatch trace --src 203.0.113.9 --tcp 22
+  moonlatch trace --policy web.lua --src 2001:db8::7 --udp 53`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			fields := map[string]string{}
 			for name, v := range values {

@@ -11,8 +11,9 @@ import (
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Show the version",
+		Use:     "version",
+		Short:   "Show the version",
+		Example: `  moonlatch version`,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
 				APIVersion string `json:"apiVersion"`

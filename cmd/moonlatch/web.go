@@ -32,6 +32,8 @@ func (a *app) webTokenCommand() *cobra.Command {
 		Long: `Token prints what the web page asks for before it confirms, rolls back, bans or
 unbans, and makes it where there is none yet. With --new, it makes another one:
 pages that were given the old one can change nothing from then on.`,
+		Example: `  moonlatch web token
+  moonlatch web token --new`,
 		RunE: func(*cobra.Command, []string) error { return a.webToken(renew) },
 	}
 	c.Flags().BoolVar(&renew, "new", false, "make a new token; the old one is worth nothing any more")
