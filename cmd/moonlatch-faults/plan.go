@@ -217,7 +217,7 @@ func (s step) spoilsDisk() bool {
 
 // holdsUp reports whether a guarded command may be held up past its guard's end.
 func (f fault) holdsUp() bool {
-	return f.kind == faultStopAll || f.kind == faultStopParent || f.kind == faultNFT+nftStopped
+	return f.kind == faultStopAll || f.kind == faultNFT+nftStopped
 }
 
 // weight is how often something is chosen.

@@ -165,14 +165,26 @@ func (a *app) loadGuard(dir string) (guard.Try, error) {
 func (a *app) runGuarded(ctx context.Context, o guard.Order, cmd *exec.Cmd) error {
 	say := &writer{out: a.err}
 	say.linef("moonlatch: guard armed: unless you confirm, the rules of now are back at %s", endOf(o))
+	// Caught, not ignored: the command would inherit that.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	// Nothing comes between this look and the command: whatever stopped this process, or killed
+	// the watchdog, has done so before.
+	if err := a.watch(guardWatch).Watched(o); err != nil {
+		return a.notRun(ctx, o, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return a.reportGuarded(o, err, a.undo(ctx, o))
+	}
 	over := make(chan guard.Result, 1)
 	go func() {
-		if r, err := a.watch(guardWatch).Await(context.WithoutCancel(ctx), o); err == nil {
+		if r, err := a.attend(context.WithoutCancel(ctx), o); err == nil {
 			over <- r
 		}
 	}()
 	ran := make(chan error, 1)
-	go func() { ran <- run(cmd) }()
+	go func() { ran <- wait(cmd, signals) }()
 	var failure error
 	select {
 	case failure = <-ran:
@@ -191,16 +203,10 @@ func (a *app) runGuarded(ctx context.Context, o guard.Order, cmd *exec.Cmd) erro
 	return a.reportGuarded(o, failure, a.undo(ctx, o))
 }
 
-// run runs a command on the terminal. The terminal's signals are the command's
+// wait waits for a command that runs on the terminal. The terminal's signals are the command's
 // own: how it ends tells what to do. SIGTERM, which comes to this process alone,
 // is passed on.
-func run(cmd *exec.Cmd) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT) // caught, not ignored: the command would inherit that
-	defer signal.Stop(signals)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
+func wait(cmd *exec.Cmd, signals <-chan os.Signal) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for {

@@ -50,14 +50,31 @@ func (w *Watch) Arm(o Order, save func(dir string) error) (Order, error) {
 	return o, errors.Join(err, sync(w.dir))
 }
 
-// Disarm forgets an order whose watchdog could not be started.
+// Disarm forgets an order that nothing was done under, since its watchdog could not be
+// started, or does not run. What is left of that sees it, and clears the order away.
 func (w *Watch) Disarm() error {
 	root, _, err := w.open()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return errors.Join(decide(root, ended), w.clear(root))
+	if err := decide(root, ended); err != nil {
+		return err
+	}
+	left := false
+	for _, role := range []string{onDuty, standby} {
+		pid, alive, err := w.holder(role)
+		if err != nil {
+			return err
+		}
+		if left = left || alive; pid > 1 {
+			unix.Kill(pid, unix.SIGCONT) // does nothing to a process that runs
+		}
+	}
+	if left {
+		return nil // without the folder it could not tell how the order was decided
+	}
+	return w.clear(root)
 }
 
 // clear removes an order's folder by one rename, so that nobody finds half of it.

@@ -121,7 +121,7 @@ func TestBothKilled(t *testing.T) {
 			if in == time.Hour {
 				w.start()
 				w.kill(syscall.SIGKILL, w.pids()...)
-				w.until("they are dead", func() bool { _, alive, err := w.holder(); return err == nil && !alive })
+				w.until("they are dead", func() bool { _, alive, err := w.holder(onDuty); return err == nil && !alive })
 			} else {
 				time.Sleep(in)
 				if _, err := w.End(); !errors.Is(err, ErrLate) {

@@ -106,6 +106,7 @@ type Result struct {
 //	pending/payload/    whatever the caller needs to do it
 //	lock                held by the watchdog process, whose pid it holds; only it
 //	                    does or clears away what was ordered
+//	standby             held by the process that takes over when that one dies
 //	last.json           the Result
 //	log
 type Watch struct{ dir string }

@@ -23,7 +23,7 @@ func (w *Watch) Keep(load Load, arg ...string) error {
 	if err != nil {
 		return err
 	}
-	lock, err := w.lock()
+	lock, err := w.lock(onDuty)
 	if errors.Is(err, errHeld) {
 		sayReady() // that one does it
 		return nil
@@ -44,12 +44,17 @@ func (w *Watch) Standby(load Load, arg ...string) error {
 	if err != nil {
 		return err
 	}
+	second, err := w.lock(standby)
+	if err != nil {
+		return err
+	}
 	sayReady()
 	if said, _ := io.ReadAll(os.Stdin); len(said) > 0 {
 		return nil // the order is done
 	}
 	d.log.Error("the watchdog process died: its standby takes over")
-	lock, err := w.lock()
+	second.Close()
+	lock, err := w.lock(onDuty)
 	if errors.Is(err, errHeld) {
 		return nil
 	}

@@ -20,10 +20,16 @@ const lockPoll = 10 * time.Millisecond
 
 var errHeld = errors.New("another process is the watchdog already")
 
-// lock makes this process this watch's only watchdog. The kernel lets go of the
+// The two processes that watch: each holds the lock of its name.
+const (
+	onDuty  = "lock"
+	standby = "standby"
+)
+
+// lock makes this process this watch's only one of its kind. The kernel lets go of the
 // lock when the process dies, however it dies.
-func (w *Watch) lock() (*os.File, error) {
-	f, err := w.openLock()
+func (w *Watch) lock(role string) (*os.File, error) {
+	f, err := w.openLock(role)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +50,8 @@ func (w *Watch) lock() (*os.File, error) {
 
 // openLock opens the lock for reading only: a watchdog keeps nothing open that
 // would keep an administrator from making the file system read-only.
-func (w *Watch) openLock() (*os.File, error) {
-	return os.OpenFile(w.path("lock"), os.O_RDONLY|os.O_CREATE, 0o600)
+func (w *Watch) openLock(role string) (*os.File, error) {
+	return os.OpenFile(w.path(role), os.O_RDONLY|os.O_CREATE, 0o600)
 }
 
 func tryLock(f *os.File) error {
@@ -59,9 +65,9 @@ func tryLock(f *os.File) error {
 	return nil
 }
 
-// holder reports whether a watchdog is alive, and its pid, or 0 if that cannot be told.
-func (w *Watch) holder() (pid int, alive bool, err error) {
-	f, err := w.openLock()
+// holder reports whether a process of a kind is alive, and its pid, or 0 if that cannot be told.
+func (w *Watch) holder(role string) (pid int, alive bool, err error) {
+	f, err := w.openLock(role)
 	if err != nil {
 		return 0, false, err
 	}

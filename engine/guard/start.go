@@ -123,7 +123,7 @@ func (w *Watch) Ensure(ctx context.Context, arg ...string) (o Order, late bool, 
 		return o, false, err // its rules are in another network namespace
 	}
 	late = !o.Repeat && (rebooted || left <= 0)
-	pid, alive, err := w.holder()
+	pid, alive, err := w.holder(onDuty)
 	switch {
 	case err != nil:
 		return o, late, err
