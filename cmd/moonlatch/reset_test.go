@@ -2,6 +2,7 @@ package main
 
 import (
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,35 @@ func TestResetAllOpensBesideADaemon(t *testing.T) {
 	w.nft("delete table inet others")
 	if !reachesWithin(w.client, serverForClient+":22", generous) || reaches(w.attacker, serverForAttacker+":22") {
 		t.Error("undone, the policy is not in force")
+	}
+	w.nobodysDrift()
+}
+
+// TestResetOnGuard has a guard undo a reset, beside a daemon that heals what others change.
+func TestResetOnGuard(t *testing.T) {
+	w := confirmed(t, shut)
+	t.Cleanup(func() { w.signal(syscall.SIGKILL, w.watchdogs()...) })
+	w.ok("ban", attacker4, "--for", "1h")
+	before := w.listing()
+	if out, code := w.guard("--for", "3s", "--", "sh", "-c", w.commandLine("reset")); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	w.asBefore(before)
+	if reaches(w.attacker, serverForAttacker+":22") {
+		t.Error("the policy is not in force again")
+	}
+	w.nobodysDrift()
+}
+
+// nobodysDrift fails the test if what is in force is taken for somebody else's doing.
+func (w *world) nobodysDrift() {
+	w.t.Helper()
+	w.until("the daemon runs the policy again", func() bool { return strings.Contains(w.logged(), "policy running") })
+	if s := w.status(); s.State != "confirmed" || s.Note != "" {
+		w.t.Errorf("status: %+v", s)
+	}
+	if log := w.logged(); regexp.MustCompile(`drift="[^"]`).MatchString(log) {
+		w.t.Errorf("log:\n%s", log)
 	}
 }
 

@@ -142,7 +142,7 @@ func (a *app) undoReset(ctx context.Context) error {
 		return cannotReset(err)
 	}
 	defer t.Close()
-	if err := t.Restore(ctx, s); err != nil {
+	if err := engine.PutBack(ctx, a.state, func() error { return t.Restore(ctx, s) }); err != nil {
 		return err
 	}
 	r, err := survey(ctx, t)

@@ -134,8 +134,7 @@ func (a *app) loadSafetynet(dir string) (guard.Try, error) {
 
 // open opens the machine, and asks the kernel whether it is open.
 func (a *app) open(ctx context.Context, t *foreign.Tools) (string, error) {
-	a.resetOurs(ctx)
-	if err := t.Open(ctx); err != nil {
+	if err := a.overOurs(ctx, func() error { return t.Open(ctx) }); err != nil {
 		return "", err
 	}
 	r, err := t.Verify(ctx)
@@ -150,8 +149,7 @@ func (a *app) open(ctx context.Context, t *foreign.Tools) (string, error) {
 
 // putRuleset makes the machine's rules those of the stored ruleset.
 func (a *app) putRuleset(ctx context.Context, t *foreign.Tools, s *foreign.Snapshot) (string, error) {
-	a.resetOurs(ctx)
-	if err := t.Restore(ctx, s); err != nil {
+	if err := a.overOurs(ctx, func() error { return t.Restore(ctx, s) }); err != nil {
 		return "", err
 	}
 	r, err := t.Verify(ctx)
@@ -167,19 +165,38 @@ const resetPatience = 5 * time.Second
 // forgetPatience is how long a reset without the daemon may take to strike bans off the record.
 const forgetPatience = 3 * time.Second
 
-// resetOurs makes it known that ours are to be gone, so that no daemon, now or
-// later, puts them back. If that fails they go with all other rules, all the same.
-func (a *app) resetOurs(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, resetPatience)
+// How long a daemon may take to hear that ours are to be gone: at first, and when everybody's rules have been changed.
+const (
+	firstHearing  = time.Second
+	secondHearing = 3 * time.Second
+)
+
+// overOurs runs put, which changes everybody's rules, when it is known that ours are to be gone, so that no daemon, now
+// or later, brings them back. One that hangs does not hold that up: put is run, and again when the daemon has had more time.
+func (a *app) overOurs(ctx context.Context, put func() error) error {
+	if a.resetOurs(ctx, firstHearing) == nil {
+		return put()
+	}
+	if put() == nil {
+		a.resetOurs(ctx, secondHearing)
+	}
+	return put()
+}
+
+// resetOurs takes ours away by way of the daemon, or of the store where none runs. If that fails they go with all
+// other rules, all the same.
+func (a *app) resetOurs(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s, err := a.firewall(ctx)
 	if err != nil {
-		return
+		return err
 	}
-	s.Reset(ctx)
+	_, err = s.Reset(ctx)
 	if c, ok := s.(io.Closer); ok { // a watchdog runs for weeks
 		c.Close()
 	}
+	return err
 }
 
 func (a *app) safetynetOffCommand() *cobra.Command {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"moonlatch/engine/guard"
 )
 
 // tick is longer than the shortest time between two resets.
@@ -47,6 +49,23 @@ func TestSafetynetOpens(t *testing.T) {
 	}
 	if out := w.ok("safetynet", "status"); !strings.Contains(out, "off") {
 		t.Errorf("status says: %s", out)
+	}
+}
+
+// TestSafetynetBesideAHungDaemon opens the machine on time though the daemon answers nothing.
+func TestSafetynetBesideAHungDaemon(t *testing.T) {
+	w := confirmed(t, shut)
+	t.Cleanup(func() { w.signal(syscall.SIGKILL, w.watchdogs()...) })
+	w.ok("safetynet", "--every", "10s")
+	o, err := guard.At(w.file("state"), safetynetWatch).Pending()
+	must(t, err)
+	w.signal(syscall.SIGSTOP, w.daemon.Process.Pid)
+	t.Cleanup(func() { w.signal(syscall.SIGCONT, w.daemon.Process.Pid) })
+	first := guard.Order{Start: o.Start, Time: o.Time}
+	for !reaches(w.attacker, serverForAttacker+":22") {
+		if left, err := first.Left(); err != nil || left < -(late + time.Second) {
+			t.Fatalf("still locked out %s after the tick (%v)", -left, err)
+		}
 	}
 }
 

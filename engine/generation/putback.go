@@ -2,19 +2,17 @@ package generation
 
 import "context"
 
-// PutBack runs fn, which brings back what is meant to be in force, while no other process changes
-// the generations: nobody takes what it changes for somebody else's doing.
+// PutBack runs fn, which brings back what was in force before, while no other process changes
+// the generations. What the kernel then holds is meant, also where it was not any more, after a reset:
+// nobody takes what fn changes for somebody else's doing.
 func (m *Manager) PutBack(ctx context.Context, fn func() error) error {
 	return m.locked(ctx, func(c *change) error {
+		before, _ := c.store.intent()
 		if err := fn(); err != nil {
 			return err
 		}
-		i, known := c.store.intent()
-		id, err := c.nft.GenID()
-		if known && err == nil {
-			i.GenID = id
-			_ = c.store.setIntent(i) // without it, what others changed is only not seen
-		}
+		c.lasting = before.Confirmed
+		_ = c.remember(before) // without it, what others changed is only not seen
 		return nil
 	})
 }
