@@ -40,8 +40,8 @@ func TestGuardedCommandIsNotRunUnwatched(t *testing.T) {
 			w.signal(syscall.SIGKILL, w.watchdogs()[1])
 			w.until("it is dead", func() bool { return len(w.watchdogs()) == 1 })
 		}, 1, "is not watched"},
-		"both were stopped":    {"1h", func(w *world) { w.stop(w.watchdogs()...) }, 1, "was stopped"},
-		"the standby, stopped": {"1h", func(w *world) { w.stop(w.watchdogs()[1]) }, 1, "was stopped"},
+		"both were stopped":    {"1h", func(w *world) { w.pause(w.watchdogs()...) }, 1, "was stopped"},
+		"the standby, stopped": {"1h", func(w *world) { w.pause(w.watchdogs()[1]) }, 1, "was stopped"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := guardedWorld(t)
@@ -81,8 +81,8 @@ func (w *world) watchdogReady() bool {
 	return err == nil && out == os.DevNull
 }
 
-// stop stops processes and waits until they stand.
-func (w *world) stop(pids ...int) {
+// pause stops processes and waits until they stand.
+func (w *world) pause(pids ...int) {
 	w.t.Helper()
 	w.signal(syscall.SIGSTOP, pids...)
 	for _, pid := range pids {

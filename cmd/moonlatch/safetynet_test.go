@@ -63,7 +63,7 @@ func TestSafetynetBesideAHungDaemon(t *testing.T) {
 	t.Cleanup(func() { w.signal(syscall.SIGCONT, w.daemon.Process.Pid) })
 	first := guard.Order{Start: o.Start, Time: o.Time}
 	for !reaches(w.attacker, serverForAttacker+":22") {
-		if left, err := first.Left(); err != nil || left < -(late + time.Second) {
+		if left, err := first.Left(); err != nil || left < -(late+time.Second) {
 			t.Fatalf("still locked out %s after the tick (%v)", -left, err)
 		}
 	}
