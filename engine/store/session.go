@@ -13,6 +13,7 @@ type session struct {
 	conn *sql.Conn
 	stmt map[string]*sql.Stmt
 	bans banChanges // of the transaction
+	odd  oddRows    // that it met with
 }
 
 const (
@@ -68,6 +69,7 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 
 func (s *session) begin(ctx context.Context) error {
 	s.bans.reset()
+	s.odd = oddRows{}
 	return s.exec(ctx, "BEGIN IMMEDIATE")
 }
 

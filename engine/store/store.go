@@ -51,6 +51,7 @@ type Store struct {
 
 	tallies atomic.Int64 // that wait to be written
 	missed  atomic.Bool  // records were dropped since Config.Lost was called
+	odd     atomic.Int64 // the most rows of one answer that were left out, as was said
 
 	flushes chan flush
 	closing chan struct{} // closed to end the counting
@@ -103,6 +104,7 @@ func Exists(dir string) bool {
 type database struct {
 	*sql.DB
 	file os.FileInfo // what it was when it was opened
+	odd  oddRows     // of an older version, that were not taken over
 }
 
 // moved reports whether another process has set the file aside.

@@ -148,6 +148,7 @@ func (w *writer) transact(records []record) error {
 	if err := s.commit(w.ctx); err != nil {
 		return s.rollback(w.ctx, err)
 	}
+	w.healed(s.odd)
 	w.counters.batches.Add(1)
 	w.counters.busy.Add(int64(time.Since(start)))
 	return nil
