@@ -222,8 +222,7 @@ func TestOddRowsMoved(t *testing.T) {
 	var log strings.Builder
 	s := openIn(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if d := cmp.Diff(want, s.inForce(t), cmp.Comparer(samePrefix)); d != "" || !strings.Contains(log.String(), "rows=2") {
-		t.Errorf("%s
-%s", d, &log)
+		t.Errorf("%s\n%s", d, &log)
 	}
 }
 

@@ -27,8 +27,9 @@ const (
 // maxConnections is how many queries are answered at once.
 const maxConnections = 4
 
-// open opens the file, or begins a new one where it is damaged. Only one process does so at a time.
-func (s *Store) open(ctx context.Context) error {
+// open opens the file, or begins a new one where it is damaged. Only one process does so at a time. On a
+// file system that is read-only it opens the file to be read, if that will do.
+func (s *Store) open(ctx context.Context, readWillDo bool) error {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return err
 	}
@@ -38,7 +39,9 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	defer unlock()
 	db, err := connect(ctx, s.path)
-	if s.isHopeless(err) {
+	if errors.Is(err, unix.EROFS) && readWillDo {
+		db, err = connectToRead(ctx, s.path, err)
+	} else if s.isHopeless(err) {
 		if err = s.setAside(err); err != nil {
 			return err
 		}
@@ -106,6 +109,34 @@ func connect(ctx context.Context, path string) (*database, error) {
 	}
 	d := &database{DB: db, file: info, odd: odd}
 	if err := d.sound(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.Close())
+	}
+	return d, nil
+}
+
+// connectToRead opens a file that nobody can write to.
+func connectToRead(ctx context.Context, path string, why error) (*database, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, why
+	}
+	options := patience + "&mode=ro"
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		options += "&immutable=1" // or SQLite would make a log
+	}
+	db, err := openPool(path, options)
+	if err != nil {
+		return nil, err
+	}
+	d := &database{DB: db, file: info, readOnly: true}
+	v, err := userVersion(ctx, db)
+	if err == nil && v != version {
+		err = fmt.Errorf("it is of version %d, which cannot become %d: %w", v, version, why)
+	}
+	if err == nil {
+		err = d.sound(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.Close())
 	}
 	return d, nil

@@ -131,10 +131,10 @@ func number(n int64, known bool) driver.Value {
 	return n
 }
 
-// reopen opens what is in the file's place now.
+// reopen opens what is in the file's place now, to be written.
 func (s *Store) reopen(ctx context.Context) error {
 	old := s.db.Load()
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, false); err != nil {
 		return err
 	}
 	s.lost()

@@ -156,7 +156,7 @@ func (w *writer) transact(records []record) error {
 
 // begin begins a transaction, in the database that the file is now.
 func (w *writer) begin() (*session, error) {
-	if w.db.Load().moved(w.path) {
+	if d := w.db.Load(); d.readOnly || d.moved(w.path) {
 		w.endSession()
 		if err := w.reopen(w.ctx); err != nil {
 			return nil, err
