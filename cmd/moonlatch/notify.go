@@ -22,7 +22,7 @@ func (a *app) notifyCommand() *cobra.Command {
 		Use:     "test NAME",
 		Short:   "Send one notification to a target, now",
 		Example: `  moonlatch notify test ops`,
-		Args:    usage(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			targets, err := notify.Read(*path)
 			if err != nil {
