@@ -26,7 +26,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 			if undone != nil {
 				fmt.Fprintln(a.err, "moonlatch:", guardNews(*undone))
 			}
-			status, err := s.Rollback(c.Context(), control.RollbackRequest{})
+			status, err := s.Rollback(c.Context(), control.RollbackRequest{By: caller()})
 			var told *control.Error
 			if undone != nil && errors.As(err, &told) && told.Code == control.NoTrial {
 				status, err = s.Status(c.Context())
