@@ -2,9 +2,15 @@ package ruleset
 
 import "fmt"
 
+// maxWord bounds the words that Suggest looks at.
+const maxWord = 100
+
 // Suggest returns ` (did you mean "x"?)` for the known name nearest to word, or
 // nothing when none is near enough to be what the author meant.
 func Suggest(word string, known []string) string {
+	if len(word) > maxWord {
+		return "" // no slip of the pen: and the work grows with the length
+	}
 	best, at := "", len(word)/3+2
 	for _, k := range known {
 		if d := distance(word, k); d < at {

@@ -42,4 +42,4 @@ fw.log.info({}) --! fw.log.info("message") is expected, not a table
 input { "bad", tpc = 1, accept } --! unknown field "tpc" in rule "bad" (did you mean "tcp"?)
 local x = nil + 1 --! cannot perform add operation between nil and number
 ---
-input { "a", tcp = 80 accept } --! syntax error near "accept"
+input { "a", tcp = 80 accept } --! :23: syntax error near "accept": is a comma missing before it?
