@@ -1,6 +1,9 @@
 package ruleset
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // maxWord bounds the words that Suggest looks at.
 const maxWord = 100
@@ -24,8 +27,9 @@ func Suggest(word string, known []string) string {
 }
 
 // distance is the number of letters to insert, delete, replace or swap with
-// their neighbour that turn a into b (optimal string alignment).
+// their neighbour that turn a into b (optimal string alignment), letter case aside.
 func distance(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
 	for j := range rows[1] {
 		rows[1][j] = j

@@ -35,7 +35,7 @@ closed { rate = "1/s" } --! stream "closed" is configured already
 ---
 fw.bans() --! fw.bans works in handlers only: while the policy is read, nothing is in force yet
 ---
-fw.lines("missing.txt") --! fw.lines: open missing.txt: file does not exist
+fw.lines("missing.txt") --! fw.lines: there is no file missing.txt in the policy's folder
 ---
 fw.log.info({}) --! fw.log.info("message") is expected, not a table
 ---
