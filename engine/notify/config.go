@@ -42,6 +42,7 @@ type fileTarget struct {
 	Password     string   `toml:"password"`
 	PasswordFile string   `toml:"password_file"`
 	PasswordEnv  string   `toml:"password_env"`
+	CAFile       string   `toml:"ca_file"`
 	From         string   `toml:"from"`
 	To           []string `toml:"to"`
 	On           []string `toml:"on"`
@@ -56,7 +57,7 @@ type fileTarget struct {
 func fieldNames() []string {
 	return []string{
 		"format", "url", "url_file", "url_env", "token", "token_file", "token_env", "room", "server", "tls", "user", "password", "password_file", "password_env",
-		"from", "to", "on", "most", "per", "timeout", "title", "body",
+		"ca_file", "from", "to", "on", "most", "per", "timeout", "title", "body",
 	}
 }
 
@@ -120,22 +121,30 @@ func parse(text []byte) (*Config, error) {
 	for _, name := range slices.Sorted(maps.Keys(file.Targets)) {
 		t, err := file.Targets[name].target(name)
 		if err != nil {
-			return nil, mistake(lineOf(text, name), "target %q: %w", name, err)
+			return nil, mistake(lineOf(text, name, err), "target %q: %w", name, err)
 		}
 		c.targets = append(c.targets, t)
 	}
 	return c, nil
 }
 
-// lineOf is the line of a target's table, as far as it is written plainly.
-func lineOf(text []byte, name string) int {
+// lineOf is the line of the key that an error of a target begins with, or else of the target's table, as far as these are written plainly.
+func lineOf(text []byte, name string, err error) int {
+	key, _, _ := strings.Cut(strings.ReplaceAll(err.Error(), ":", " "), " ")
+	table := 0
 	for i, line := range strings.Split(string(text), "\n") {
 		line = strings.TrimSpace(line)
-		if line == "[targets."+name+"]" || line == fmt.Sprintf("[targets.%q]", name) {
+		left, _, isKey := strings.Cut(line, "=")
+		switch {
+		case line == "[targets."+name+"]" || line == fmt.Sprintf("[targets.%q]", name):
+			table = i + 1
+		case table > 0 && strings.HasPrefix(line, "["):
+			return table
+		case table > 0 && isKey && strings.TrimSpace(left) == key:
 			return i + 1
 		}
 	}
-	return 1
+	return max(table, 1)
 }
 
 // target checks what is written of one.
@@ -207,32 +216,6 @@ func parseTemplate(key, text, otherwise string) (*template.Template, error) {
 	return t, nil
 }
 
-// secret is a value that is written down, in a file, or in the environment. Its errors do not tell it.
-func secret(key, plain, file, env string) (string, error) {
-	given := 0
-	for _, s := range []string{plain, file, env} {
-		if s != "" {
-			given++
-		}
-	}
-	switch {
-	case given > 1:
-		return "", fmt.Errorf("%s is given more than once: only one of %s, %s_file and %s_env", key, key, key, key)
-	case file != "":
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", fmt.Errorf("%s_file: %w", key, err)
-		}
-		plain = strings.TrimSpace(string(text))
-	case env != "":
-		plain = os.Getenv(env)
-	}
-	if given > 0 && plain == "" {
-		return "", fmt.Errorf("%s is empty", key)
-	}
-	return plain, nil
-}
-
 // sender is what the format asks for.
 func (f fileTarget) sender(timeout time.Duration) (sender, error) {
 	if !slices.Contains(Formats(), f.Format) {
@@ -259,5 +242,12 @@ func (f fileTarget) sender(timeout time.Duration) (sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newWebhook(f.Format, u, token, f.Room, timeout), nil
+	if token != "" && u.Scheme == "http" && !onHost(u.Hostname()) {
+		return nil, errors.New("url begins with http://, and a token does not travel without TLS")
+	}
+	trust, err := trusted(f.CAFile, u.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	return newWebhook(f.Format, u, token, f.Room, trust, timeout), nil
 }

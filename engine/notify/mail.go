@@ -28,7 +28,11 @@ func (f fileTarget) mail(timeout time.Duration) (sender, error) {
 	if err != nil || portErr != nil || host == "" {
 		return nil, fmt.Errorf("server %q: write it as smtp.example.org:587", f.Server)
 	}
-	options := []mail.Option{mail.WithPort(int(port)), mail.WithTimeout(timeout)}
+	trust, err := trusted(f.CAFile, host)
+	if err != nil {
+		return nil, err
+	}
+	options := []mail.Option{mail.WithPort(int(port)), mail.WithTimeout(timeout), mail.WithTLSConfig(trust)}
 	switch f.TLS {
 	case "", "starttls":
 		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))

@@ -3,12 +3,14 @@ package notify
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -136,8 +138,10 @@ func TestMail(t *testing.T) {
 func TestMailWithTLS(t *testing.T) {
 	web := httptest.NewTLSServer(nil) // for its certificate
 	defer web.Close()
-	trust := x509.NewCertPool()
-	trust.AddCert(web.Certificate())
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, security := range []string{"starttls", "tls"} {
 		for _, tt := range []struct {
 			name, password string
@@ -150,14 +154,13 @@ func TestMailWithTLS(t *testing.T) {
 		} {
 			t.Run(security+"/"+tt.name, func(t *testing.T) {
 				s := smtpServer{cert: &tls.Config{Certificates: web.TLS.Certificates}, implicit: security == "tls"}
-				c, err := parse([]byte(mailTarget(s.serve(t), security, fmt.Sprintf("user = \"firewall\"\npassword = %q\n", tt.password))))
+				more := fmt.Sprintf("user = \"firewall\"\npassword = %q\n", tt.password)
+				if tt.trusted {
+					more += fmt.Sprintf("ca_file = %q\n", ca)
+				}
+				c, err := parse([]byte(mailTarget(s.serve(t), security, more)))
 				if err != nil {
 					t.Fatal(err)
-				}
-				if tt.trusted {
-					if err := c.targets[0].to.(*mailer).client.SetTLSConfig(&tls.Config{RootCAs: trust, ServerName: "127.0.0.1"}); err != nil {
-						t.Fatal(err)
-					}
 				}
 				err = New(c, feed.NewHub(), slog.New(slog.DiscardHandler)).Test(t.Context(), "ops")
 				if tt.want != "" {

@@ -20,9 +20,10 @@ import (
 // queueSize is how many messages wait for one target.
 const queueSize = 64
 
-// attempts is how often a message is tried, and firstPause after how long for the second time; it doubles.
+// attempts is how often a message is tried, and firstPause after how long for the second time; it doubles. Together
+// that is four minutes: a policy that cuts the network off is rolled back by then.
 const (
-	attempts   = 5
+	attempts   = 9
 	firstPause = time.Second
 )
 

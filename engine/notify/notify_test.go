@@ -2,7 +2,9 @@ package notify
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -268,26 +270,30 @@ func TestWants(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	const web = "[targets.ops]\nformat = \"json\"\nurl = \"https://h/s3cret\"\n"
 	for config, want := range map[string]string{
-		"":                                                 "1: there is no target",
-		"[targets.ops]\nformta = \"json\"":                 `2: unknown key "formta" (did you mean "format"?)`,
-		"[target.ops]\nformat = \"json\"":                  `1: unknown key "target" (did you mean "targets"?)`,
-		"[targets.ops]\nformat = 3":                        "2: ",
-		"[targets.ops\n":                                   "1: ",
-		"[targets.ops]\nformat = \"slak\"":                 `1: target "ops": format "slak" is unknown (did you mean "slack"?)`,
-		web + "on = [\"bna\"]":                             `(did you mean "ban"?)`,
-		web + "on = [\"event\"]":                           "packets are too many",
-		web + "per = \"soon\"":                             `per "soon" is no duration`,
-		web + "most = -1":                                  "at least one",
-		web + "title = \"{{.Hots}}\"":                      "Hots",
-		web + "body = \"{{\"":                              "body: ",
-		web + "url_env = \"X\"":                            "only one of url, url_file and url_env",
-		web + "room = \"!r:h\"":                            "needs a room",
-		web + "from = \"a@b\"":                             "are for format mail",
-		web + "token_file = \"/nowhere\"":                  "token_file: open /nowhere",
-		"[targets.ops]\nformat = \"json\"":                 "url is none of",
-		"[targets.x]\nformat = \"json\"\nurl = \"s3cret\"": `1: target "x": url is none of`,
-		"[targets.m]\nformat = \"mail\"\nserver = \"h\"":   "write it as smtp.example.org:587",
-		"[targets.m]\nformat = \"mail\"\nserver = \"h:25\"\nfrom = \"a@b\"":                                                                      "to names nobody",
+		"":                                                "1: there is no target",
+		"[targets.ops]\nformta = \"json\"":                `2: unknown key "formta" (did you mean "format"?)`,
+		"[target.ops]\nformat = \"json\"":                 `1: unknown key "target" (did you mean "targets"?)`,
+		"[targets.ops]\nformat = 3":                       "2: ",
+		"[targets.ops\n":                                  "1: ",
+		"[targets.ops]\nformat = \"slak\"":                `2: target "ops": format "slak" is unknown (did you mean "slack"?)`,
+		web + "on = [\"bna\"]":                            `(did you mean "ban"?)`,
+		web + "on = [\"event\"]":                          "packets are too many",
+		web + "per = \"soon\"":                            `per "soon" is no duration`,
+		web + "most = -1":                                 "at least one",
+		web + "title = \"{{.Hots}}\"":                     "Hots",
+		web + "body = \"{{\"":                             `4: target "ops": body: `,
+		web + "ca_file = \"/nowhere\"":                    `4: target "ops": ca_file: open /nowhere`,
+		web + "ca_file = \"/dev/null\"":                   "ca_file holds no certificate",
+		web + "token_file = \"$CREDENTIALS_DIRECTORY/t\"": "LoadCredential=t:",
+		"[targets.ops]\nformat = \"ntfy\"\ntoken = \"s3cret\"\nurl = \"http://ntfy.example\"": `4: target "ops": url begins with http://`,
+		web + "url_env = \"X\"":                                             "only one of url, url_file and url_env",
+		web + "room = \"!r:h\"":                                             "needs a room",
+		web + "from = \"a@b\"":                                              "are for format mail",
+		web + "token_file = \"/nowhere\"":                                   "token_file: open /nowhere",
+		"[targets.ops]\nformat = \"json\"":                                  "url is none of",
+		"[targets.x]\nformat = \"json\"\nurl = \"s3cret\"":                  `3: target "x": url is none of`,
+		"[targets.m]\nformat = \"mail\"\nserver = \"h\"":                    "write it as smtp.example.org:587",
+		"[targets.m]\nformat = \"mail\"\nserver = \"h:25\"\nfrom = \"a@b\"": "to names nobody",
 		"[targets.m]\nformat = \"mail\"\nserver = \"h:25\"\nfrom = \"a@b\"\nto = [\"c@d\"]\nuser = \"u\"":                                        "user and password go together",
 		"[targets.m]\nformat = \"mail\"\nserver = \"h:25\"\nfrom = \"a@b\"\nto = [\"c@d\"]\nuser = \"u\"\npassword = \"s3cret\"\ntls = \"none\"": "does not travel without TLS",
 	} {
@@ -311,6 +317,46 @@ func TestSecrets(t *testing.T) {
 	}
 	if w := c.targets[0].to.(*webhook); w.url.String() != "https://h/x" || w.token != "t0ken" {
 		t.Errorf("%+v", w)
+	}
+}
+
+// TestCredentials are files that systemd hands over.
+func TestCredentials(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ops"), []byte("t0ken\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	c, err := parse([]byte("[targets.ops]\nformat = \"json\"\nurl = \"https://h/x\"\ntoken_file = \"$CREDENTIALS_DIRECTORY/ops\""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := c.targets[0].to.(*webhook); w.token != "t0ken" {
+		t.Errorf("the token is %q", w.token)
+	}
+}
+
+// TestTrust: with a file of certificates, those in it decide, and nothing older than TLS 1.2 is spoken.
+func TestTrust(t *testing.T) {
+	for newest, want := range map[uint16]string{0: "", tls.VersionTLS11: "protocol version"} {
+		plain, got := hook(t, always(200))
+		secure := httptest.NewUnstartedServer(plain.Config.Handler)
+		secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+		secure.TLS = &tls.Config{MaxVersion: newest}
+		secure.StartTLS()
+		defer secure.Close()
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := parse(fmt.Appendf(nil, "[targets.ops]\nformat = \"json\"\nurl = %q\ntoken = \"s3cret\"\nca_file = %q", secure.URL, ca))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = New(c, feed.NewHub(), slog.New(slog.DiscardHandler)).Test(t.Context(), "ops")
+		if want == "" && (err != nil || len(got()) != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("TLS %x: %v, and the server got %d messages", newest, err, len(got()))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package notify
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,9 +37,11 @@ type webhook struct {
 	client              *http.Client
 }
 
-func newWebhook(format string, u *url.URL, token, room string, timeout time.Duration) *webhook {
+func newWebhook(format string, u *url.URL, token, room string, trust *tls.Config, timeout time.Duration) *webhook {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = trust
 	return &webhook{format: format, url: u, token: token, room: room, client: &http.Client{
-		Timeout: timeout,
+		Transport: transport, Timeout: timeout,
 		// A redirect would take the message, and the token, to where nobody has said.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
