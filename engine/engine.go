@@ -298,6 +298,8 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 		out.State = control.Trying
 	case s.Aside:
 		out.Note = fmt.Sprintf("generation %d stands aside because a trial with fallback \"open\" ended unconfirmed; moonlatch rollback brings it back", s.Confirmed.Number)
+	case s.Trial == nil && s.Confirmed == nil:
+		out.Note = f.onDisk()
 	}
 	switch {
 	case s.Alive().Over():
@@ -308,6 +310,15 @@ func (f *Firewall) Status(context.Context) (control.Status, error) {
 	}
 	out.Note = notes(out.Note, f.generations.Problems())
 	return out, nil
+}
+
+// onDisk tells of a confirmed generation that the kernel does not hold: after a boot without a restore, say, or a reset.
+func (f *Firewall) onDisk() string {
+	stored, err := f.generations.Stored()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("generation %d (%s) is confirmed, but not in the kernel: moonlatch restore, or a reboot, puts it in force", stored.Number, stored.Policy)
 }
 
 // Reset implements control.Service: it takes everything of ours out of the

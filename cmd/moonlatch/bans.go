@@ -186,7 +186,7 @@ func (w *writer) bans(found control.FoundBans, width int) {
 	for _, b := range found.Bans {
 		left := "for ever"
 		if !b.Until.IsZero() {
-			left = b.Until.Sub(now).Round(time.Second).String()
+			left = span(b.Until.Sub(now))
 		}
 		rows = append(rows, []string{b.Target, left, b.By, b.Why})
 	}

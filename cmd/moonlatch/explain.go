@@ -194,11 +194,8 @@ func banSentence(target string, b control.BanReason, now time.Time) string {
 		fmt.Fprintf(&s, ", since %s,", b.Since.Local().Format(time.DateTime))
 	}
 	switch {
-	case b.Origin == "manual":
+	case b.By == "manual":
 		s.WriteString(" by hand")
-		if b.By != "manual" {
-			s.WriteString(" by " + b.By)
-		}
 	case b.Place != "":
 		fmt.Fprintf(&s, " by detector %s of %s", b.By, b.Place)
 	default:

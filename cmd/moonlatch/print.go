@@ -66,8 +66,19 @@ func count(n int, thing string) string {
 }
 
 // seconds shows a number of seconds as a duration.
-func seconds(s float64) string {
-	return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+func seconds(s float64) string { return span(time.Duration(s * float64(time.Second))) }
+
+// span shows a duration: 59m58s, and from two days on by days and hours, 6d23h.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d < 2*day {
+		return d.Round(time.Second).String()
+	}
+	d = d.Round(time.Hour)
+	if rest := d % day; rest > 0 {
+		return fmt.Sprintf("%dd%dh", d/day, rest/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/day)
 }
 
 func generation(g *control.Generation) string {

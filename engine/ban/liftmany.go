@@ -62,7 +62,7 @@ func (b *Book) unbanAny(ctx context.Context, want func(Ban) bool) (int, error) {
 	if err := b.lift(ctx, lift); err != nil {
 		return 0, err
 	}
-	b.counters.unbanned(UnbannedRequest, len(lift))
+	b.ended(lift, len(lift), UnbannedRequest)
 	return len(lift), nil
 }
 
