@@ -116,7 +116,7 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 	d.place = d.Place
 	d.history.cfg.Daemon, d.history.running = true, d.runningPolicy
 	d.feedKeeper = blocklist.NewKeeper(blocklist.Config{Store: d.Firewall.feeds, Log: cfg.Log, Protects: d.bans.Protects, Swap: d.swapFeed, Refused: d.refusedFeed})
-	d.protector = newProtector(d.bans, cfg.Log)
+	d.protector = newProtector(d.bans, cfg.Log, d.namesKept)
 	d.liveness, d.checking = newLiveness(d.teller), make(chan struct{}, 1)
 	d.counters.reloadOK.Store(true)
 	d.links.refresh()

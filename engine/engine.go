@@ -59,6 +59,7 @@ type Firewall struct {
 	generations *generation.Manager
 	bans        *ban.Book
 	protected   protectedFile
+	namesKept   namesFile
 	observe     Observer
 	evidence    evidences     // of bans
 	lastBan     atomic.Uint64 // its ID in the feed
@@ -84,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Firewall, error) {
 	}
 	f := &Firewall{
 		nft: client, generations: g, observe: cfg.Observe, level: cfg.Level, teller: teller{feed.NewHub(), cfg.Log, newHistory(cfg, false)},
-		feeds: blocklist.NewStore(filepath.Join(cfg.State, feedDir)), protected: userList(cfg.State), cutter: newCutter(cfg.Log),
+		feeds: blocklist.NewStore(filepath.Join(cfg.State, feedDir)), protected: userList(cfg.State), namesKept: keptNames(cfg.State), cutter: newCutter(cfg.Log),
 	}
 	if f.observe == nil {
 		f.observe = unobserved{}
@@ -176,7 +177,7 @@ func (f *Firewall) ApplyLoaded(ctx context.Context, p *policy.Policy, req contro
 		return control.Applied{}, &control.Error{Code: control.Unreachable, Message: fmt.Sprintf(
 			"the policy has a liveness lease of %s, which only the daemon renews, and none is running: start moonlatch run first; nothing was changed", lease)}
 	}
-	also, err := alsoProtected(p, f.protected)
+	also, err := alsoProtected(p, f.protected, f.namesKept)
 	if err != nil {
 		return control.Applied{}, explain(err)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,26 +17,40 @@ const (
 	resolveAgain = 15 * time.Second
 )
 
+// keepAgain is how old the time of an answer on disk may be that is still the same.
+const keepAgain = time.Hour
+
 // names are the names that the policies in force and on trial protect, and what they resolved to last.
 type names struct {
 	protector *protector
+	file      namesFile
 	resolve   func(name string) ([]netip.Addr, error)
 	every     time.Duration
 	again     time.Duration
 	wake      chan struct{}
 
 	mu   sync.Mutex
-	want []string                  // of the policy that runs
-	last map[string][]netip.Prefix // of each that ever resolved, while it is wanted
-	bad  map[string]bool           // said to be unresolved
+	want []string             // of the policy that runs
+	last map[string]answer    // of each that ever resolved
+	kept map[string]time.Time // when those resolved that the file has as they are
+	old  map[string]bool      // known by the file alone
+	bad  map[string]bool      // said to be unresolved
 }
 
-func newNames(p *protector) *names {
-	return &names{
-		protector: p, every: resolveEvery, again: resolveAgain, wake: make(chan struct{}, 1),
+func newNames(p *protector, file namesFile) *names {
+	n := &names{
+		protector: p, file: file, every: resolveEvery, again: resolveAgain, wake: make(chan struct{}, 1),
 		resolve: func(name string) ([]netip.Addr, error) { return resolve(net.DefaultResolver, name, resolveTimeout) },
-		last:    make(map[string][]netip.Prefix), bad: make(map[string]bool),
+		last:    make(map[string]answer), kept: make(map[string]time.Time), old: make(map[string]bool), bad: make(map[string]bool),
 	}
+	answers, err := file.read(time.Now())
+	if err != nil {
+		p.log.Error("protected names that do not resolve protect nobody before they do", "error", err)
+	}
+	for name, a := range answers {
+		n.last[name], n.kept[name], n.old[name] = a, a.Resolved, true
+	}
+	return n
 }
 
 // protect makes list the names that are protected: at once those that are known, and the others as soon as they resolve. Those
@@ -48,7 +63,7 @@ func (n *names) protect(ctx context.Context, list []string) error {
 	}
 	n.want = slices.Clone(list)
 	for _, name := range list {
-		lists[protectName+name] = n.last[name]
+		lists[protectName+name] = n.last[name].prefixes()
 	}
 	n.mu.Unlock()
 	select {
@@ -58,13 +73,50 @@ func (n *names) protect(ctx context.Context, list []string) error {
 	return n.protector.set(ctx, lists)
 }
 
-// known takes what names resolved to when a policy was loaded.
+// known takes what names have just resolved to, and keeps it on disk.
 func (n *names) known(resolved map[string][]netip.Prefix) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now, news := time.Now().UTC().Truncate(time.Second), false
 	for name, list := range resolved {
-		n.last[name] = list
+		a := answer{Name: name, Resolved: now}
+		for _, p := range list[:min(len(list), maxAddresses)] {
+			a.Addresses = append(a.Addresses, p.Addr())
+		}
+		slices.SortFunc(a.Addresses, netip.Addr.Compare)
+		at, kept := n.kept[name]
+		news = news || !kept || now.Sub(at) > keepAgain || !slices.Equal(a.Addresses, n.last[name].Addresses)
+		n.last[name] = a
+		delete(n.old, name)
 	}
+	if news {
+		n.keep(now)
+	}
+}
+
+// keep writes what names resolved to last to disk. The caller holds n.mu.
+func (n *names) keep(now time.Time) {
+	maps.DeleteFunc(n.last, func(name string, a answer) bool {
+		return now.Sub(a.Resolved) >= maxAnswerAge && !slices.Contains(n.want, name)
+	})
+	if err := n.file.write(slices.Collect(maps.Values(n.last))); err != nil {
+		n.protector.log.Error("protected names protect nobody after a restart before they resolve", "error", err)
+		return
+	}
+	clear(n.kept)
+	for name, a := range n.last {
+		n.kept[name] = a.Resolved
+	}
+}
+
+// unresolved returns when a name resolved last that does not at the moment, or has not yet since the daemon started.
+func (n *names) unresolved(name string) (last time.Time, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.old[name] && !n.bad[name] {
+		return last, false
+	}
+	return n.last[name].Resolved, true
 }
 
 // run resolves the names again and again until ctx ends.
@@ -119,7 +171,7 @@ func (n *names) say(resolved map[string][]netip.Prefix, failed map[string]error)
 	for name, err := range failed {
 		if !n.bad[name] {
 			n.protector.log.Warn("a protected name does not resolve: what it resolved to last stays protected",
-				"name", name, "last", n.last[name], "error", err)
+				"name", name, "last", n.last[name].Addresses, "error", err)
 		}
 		n.bad[name] = true
 	}

@@ -15,7 +15,7 @@ import (
 // name is given up.
 func TestNames(t *testing.T) {
 	b := openBook(t)
-	n := newProtector(b, slog.New(slog.DiscardHandler)).names
+	n := newProtector(b, slog.New(slog.DiscardHandler), keptNames(t.TempDir())).names
 	answer := map[string]string{"a.example": "203.0.113.1", "b.example": "203.0.113.2"}
 	n.resolve = func(name string) ([]netip.Addr, error) {
 		if answer[name] == "" {

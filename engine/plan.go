@@ -63,7 +63,7 @@ func PlanFor(ctx context.Context, state string, p *policy.Policy, req control.Ap
 			out.Drift = drift
 		}
 	}
-	also, err := alsoProtected(p, userList(state))
+	also, err := alsoProtected(p, userList(state), keptNames(state))
 	if err != nil {
 		return out, explain(err)
 	}

@@ -61,6 +61,20 @@ func (f *Firewall) Protected(context.Context) ([]control.Protected, error) {
 	return slices.CompactFunc(out, func(x, y control.Protected) bool { return compareProtected(x, y) == 0 && x.Note == y.Note }), nil
 }
 
+// Protected implements control.Service: the daemon knows which names do not resolve.
+func (d *Daemon) Protected(ctx context.Context) ([]control.Protected, error) {
+	list, err := d.Firewall.Protected(ctx)
+	for i, p := range list {
+		if p.Owner != control.OwnerPolicy || p.Note == "" {
+			continue
+		}
+		if at, ok := d.protector.names.unresolved(p.Note); ok {
+			list[i].Resolved = at
+		}
+	}
+	return list, err
+}
+
 func compareProtected(x, y control.Protected) int {
 	if c := strings.Compare(x.Owner, y.Owner); c != 0 {
 		return c

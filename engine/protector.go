@@ -36,9 +36,9 @@ type protector struct {
 	deaf bool                      // who is logged in cannot be found out, as was said
 }
 
-func newProtector(bans *ban.Book, log *slog.Logger) *protector {
+func newProtector(bans *ban.Book, log *slog.Logger, kept namesFile) *protector {
 	p := &protector{bans: bans, log: log, now: make(map[string][]netip.Prefix)}
-	p.names = newNames(p)
+	p.names = newNames(p, kept)
 	return p
 }
 

@@ -220,7 +220,7 @@ func (d *Daemon) Apply(ctx context.Context, req control.ApplyRequest) (control.A
 		p.Close()
 		return control.Applied{}, err
 	}
-	also, err := alsoProtected(p, d.protected) // which may take a while
+	also, err := alsoProtected(p, d.protected, d.namesKept) // which may take a while
 	if err != nil {
 		p.Close()
 		return control.Applied{}, explain(err)

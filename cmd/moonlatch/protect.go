@@ -82,7 +82,11 @@ func (w *writer) protected(all []control.Protected) {
 		if !p.Added.IsZero() {
 			since = p.Added.Local().Format(time.DateOnly)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", p.Target, ownerText[p.Owner], p.Note, since))
+		note := p.Note
+		if !p.Resolved.IsZero() {
+			note += " (does not resolve; did last " + p.Resolved.Local().Format(time.DateTime) + ")"
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", p.Target, ownerText[p.Owner], note, since))
 	}
 	w.table(rows)
 }

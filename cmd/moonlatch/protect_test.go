@@ -241,7 +241,7 @@ func (s *nameServer) serve(addr netip.Addr) {
 func TestProtectedNames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.nameServer(netip.MustParseAddr(attacker4))
+	names := w.nameServer(netip.MustParseAddr(attacker4))
 	must(t, os.WriteFile(filepath.Join(w.dir, "resolv.conf"), []byte("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), 0o600))
 	w.resolv = filepath.Join(w.dir, "resolv.conf")
 	w.start()
@@ -262,4 +262,19 @@ fw.chain "input" { hook = "input" } { "knock", tcp = 7, fw.trap "1h", fw.drop }`
 	if !reachesWithin(w.attacker, net.JoinHostPort(serverForAttacker, "22"), generous) {
 		t.Error("a trap caught who is protected by name")
 	}
+
+	// The machine boots, and no resolver answers.
+	w.kill()
+	must(t, w.server.Do(func() error { return exec.Command("nft", "flush", "ruleset").Run() }))
+	names.reply <- netip.Addr{}
+	w.start()
+	w.until("what the name resolved to last is protected", func() bool { return len(w.protected()[attacker4]) == 1 })
+	if out := w.ok("protect", "list"); !strings.Contains(out, "admin.example.net (does not resolve; did last ") {
+		t.Errorf("protect list does not say that the name does not resolve:\n%s", out)
+	}
+	w.refuses(1, attacker4+" is protected by the policy, by its name admin.example.net", "ban", attacker4)
+	if out := w.ok("apply", filepath.Join(w.dir, "p.lua")); !strings.Contains(out, `fw.protect "admin.example.net" protects what it resolved to last, `) {
+		t.Errorf("apply says of a name that does not resolve:\n%s", out)
+	}
+	w.wantProtected(attacker4, "policy admin.example.net")
 }

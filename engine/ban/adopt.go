@@ -33,7 +33,7 @@ func (b *Book) startAdoption(ctx context.Context) {
 		err := b.adopt(ctx)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.adoption = nil
+		b.adoption, b.recount = nil, true
 		b.adopted.Store(err == nil)
 	})
 }

@@ -121,8 +121,27 @@ func (b *Book) Aggregate(a Aggregation) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.aggregation, b.crowds = a, crowds{}
+	b.aggregation, b.recount = a, true
 	return nil
+}
+
+// maxRecounted bounds how many bans are counted at once, while others wait.
+const maxRecounted = 1 << 16
+
+// countAgain counts the bans that the book knows, as where it has just adopted them: who had been one too
+// many before a restart is after it. The caller holds b.mu.
+func (b *Book) countAgain(now time.Duration) {
+	b.crowds, b.recount = crowds{}, false
+	n := 0
+	b.index.each(func(t target, e entry) {
+		if e.manual || e.until() <= now || n >= maxRecounted {
+			return
+		}
+		for _, s := range b.aggregation.steps(t) {
+			b.crowds.join(t, s, e.until(), now)
+			n++
+		}
+	})
 }
 
 // widen returns the ban of a prefix that follows from a new one in it. A prefix that holds
@@ -131,6 +150,9 @@ func (b *Book) Aggregate(a Aggregation) error {
 func (b *Book) widen(d decision, now time.Duration) (Request, bool) {
 	if d.request.Origin != Local || d.err != nil {
 		return Request{}, false
+	}
+	if b.recount {
+		b.countAgain(now)
 	}
 	var wide Request
 	found := false

@@ -49,6 +49,59 @@ func TestAggregation(t *testing.T) {
 	}
 }
 
+// TestAggregationOutlastsRestart: what was counted before is counted, by the Book of the next daemon, by that of the next boot, and under
+// the next policy. A person's bans are not.
+func TestAggregationOutlastsRestart(t *testing.T) {
+	member := func(i int) string { return fmt.Sprintf("2001:db8:1:%x::/64", i) }
+	for name, next := range map[string]func(t *testing.T, b *Book) *Book{
+		"a daemon": func(t *testing.T, b *Book) *Book {
+			next := open(t, Config{NFT: b.nft})
+			must(t, next.Aggregate(DefaultAggregation()))
+			mustBan(t, next, ask("192.0.2.1", time.Hour)) // before what is in the kernel is known
+			runAdopted(t, next)
+			return next
+		},
+		"a boot": func(t *testing.T, b *Book) *Book {
+			bans, err := b.Bans(t.Context())
+			must(t, err)
+			command(t, "flush", "ruleset")
+			next := open(t, Config{NFT: b.nft})
+			must(t, next.Aggregate(DefaultAggregation()))
+			runAdopted(t, next)
+			mustBan(t, next, ask("192.0.2.1", time.Hour)) // before what was is back
+			r, err := next.Restore(false)
+			must(t, err)
+			_, err = r.Add(t.Context(), bans)
+			must(t, err)
+			return next
+		},
+		"a policy": func(t *testing.T, b *Book) *Book {
+			must(t, b.Aggregate(DefaultAggregation()))
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, Config{})
+			must(t, b.Aggregate(DefaultAggregation()))
+			for i := range 3 {
+				mustBan(t, b, ask(member(i), time.Hour))
+			}
+			byHand := ask(member(100), time.Hour)
+			byHand.Origin = Manual
+			mustBan(t, b, byHand)
+			b = next(t, b)
+			mustBan(t, b, ask(member(3), time.Hour))
+			if got := targets(t, b); slices.Contains(got, "2001:db8:1::/56") {
+				t.Fatalf("four offenders are too many: %s", got)
+			}
+			mustBan(t, b, ask(member(4), time.Hour))
+			if got := targets(t, b); !slices.Contains(got, "2001:db8:1::/56") {
+				t.Errorf("three offenders from before are forgotten: %s", got)
+			}
+		})
+	}
+}
+
 func mustBanOrDuplicate(t *testing.T, b *Book, r Request) {
 	t.Helper()
 	if _, err := b.Ban(t.Context(), r); err != nil && !errors.Is(err, ErrDuplicate) {

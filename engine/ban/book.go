@@ -80,6 +80,7 @@ type Book struct {
 	bucket      bucket
 	aggregation Aggregation
 	crowds      crowds
+	recount     bool // bans came into the index that crowds does not have
 
 	destroyed bool // sets were missing from the core table, and not all that they held is back
 }

@@ -43,6 +43,7 @@ func (r *Restoration) Add(ctx context.Context, bans []Ban) (int, error) {
 	defer b.mu.Unlock()
 	p := part{Restoration: r, bans: bans, now: b.clock(), wall: b.cfg.Now(), indexed: b.adopted.Load() || b.adoption != nil}
 	n, err := p.load()
+	b.recount = true
 	if err == nil {
 		err = b.write(ctx, change{put: p.rest, quiet: true})
 	}

@@ -29,6 +29,8 @@ type Protected struct {
 	Owner  string    `json:"owner"`
 	Note   string    `json:"note,omitempty"` // of the user; or the name in the policy
 	Added  time.Time `json:"added,omitzero"` // by the user
+	// Resolved is set where the name does not resolve now, or has not yet since the daemon started: when it did last.
+	Resolved time.Time `json:"resolved,omitzero"`
 }
 
 // ProtectRequest asks to protect an address or a prefix for good. One that the user protects already gets the note.
