@@ -1,19 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"moonlatch/engine"
 	"moonlatch/engine/control"
+	"moonlatch/engine/notify"
+	"moonlatch/engine/policy"
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var strict bool
+	var o checkOptions
 	c := &cobra.Command{
 		Use:   "check POLICY",
 		Short: "Check a policy by really loading it, in a private namespace",
@@ -21,10 +27,11 @@ func (a *app) checkCommand() *cobra.Command {
   moonlatch check --strict web.lua`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.check(c.Context(), args[0], checkOptions{strict: strict})
+			return a.check(c.Context(), args[0], o)
 		},
 	}
-	c.Flags().BoolVar(&strict, "strict", false, "take warnings for mistakes: exit code 3")
+	c.Flags().BoolVar(&o.strict, "strict", false, "take warnings for mistakes: exit code 3")
+	c.Flags().StringVar(&o.notify, "notify", "", "the daemon's `file` of targets, for the names that the policy notifies. Default: "+defaultNotify+", where it can be read")
 	return c
 }
 
@@ -32,6 +39,7 @@ func (a *app) checkCommand() *cobra.Command {
 type checkOptions struct {
 	strict bool
 	show   bool // the ruleset
+	notify string
 }
 
 // checked is what a check found.
@@ -52,12 +60,16 @@ func (a *app) check(ctx context.Context, path string, o checkOptions) error {
 		return err
 	}
 	defer p.Close()
+	targetNotes, err := checkTargets(p, o.notify)
+	if err != nil {
+		return err
+	}
 	if err := engine.Check(ctx, p, "/proc/self/exe", insideCommand); err != nil {
 		return err
 	}
 	r := checked{APIVersion: control.Version, Policy: req.Entry, Digest: p.Ruleset().Digest(), Chains: len(p.Ruleset().Chains), Warnings: warnings(p)}
 	found, notes := engine.FeedFindings(p, a.state)
-	r.Notes = notes
+	r.Notes = append(notes, targetNotes...)
 	for _, w := range found {
 		r.Warnings = append(r.Warnings, w.Error())
 	}
@@ -82,6 +94,31 @@ func (a *app) check(ctx context.Context, path string, o checkOptions) error {
 		}
 		w.linef("%s is good: the kernel takes its %s in %s", r.Policy, count(r.Rules, "rule"), count(r.Chains, "chain"))
 	})
+}
+
+// checkTargets compares the names that a policy notifies with a file of targets, and notes where there is none.
+func checkTargets(p *policy.Policy, file string) (notes []string, err error) {
+	var names []string
+	for _, t := range p.Targets() {
+		if name := strconv.Quote(t.Name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	targets, err := notify.Read(cmp.Or(file, defaultNotify))
+	switch {
+	case err == nil:
+		if err = p.UnknownTargets(targets.Names()); err != nil {
+			err = &control.Error{Code: control.BadPolicy, Message: err.Error()}
+		}
+		return nil, err
+	case file != "":
+		return nil, err
+	}
+	why := errors.Unwrap(err)
+	return []string{fmt.Sprintf("whether there are the targets of notifications %s is not known here: %v", strings.Join(names, ", "), cmp.Or(why, err))}, nil
 }
 
 // insideCommand is what check runs in the private namespace.

@@ -13,7 +13,8 @@ local ops = fw.target "ops"
 input { "knock", tcp = 4444, closed, fw.drop }
 fw.on(closed, function(ev)
   fw.notify(ops, { title = "a knock from " .. ev.src, text = "two\nlines", port = ev.dport })
-  local ok, why = fw.notify("osp", "x")
+  local other = "osp"
+  local ok, why = fw.notify(other, "x")
   fw.log.info("answer: " .. tostring(ok) .. " " .. tostring(why))
 end)
 `
@@ -32,7 +33,7 @@ func TestNotify(t *testing.T) {
 	if out := w.ok("status"); !strings.Contains(out, "everything passes") {
 		t.Errorf("something was applied: %s", out)
 	}
-	w.ok("check", wrong) // which knows no targets
+	w.checkTargets(targets, wrong)
 	w.ok("apply", "--confirm", "60s", w.policy("web.lua", notifying))
 	w.ok("confirm")
 	reaches(w.attacker, serverForAttacker+":4444")
@@ -64,6 +65,30 @@ func TestNotify(t *testing.T) {
 	}
 	w.until("the console's is told", func() bool { return strings.Contains(<-posted, "from the console") })
 	w.untold()
+}
+
+// checkTargets has check compare names with a file of targets, and say so where it has none.
+func (w *world) checkTargets(targets, wrong string) {
+	w.t.Helper()
+	const mistake = `no target of notifications is called "osp" (did you mean "ops"?)`
+	text := w.policy("text.lua", strings.Replace(notifying, "fw.notify(other", `fw.notify("osp"`, 1))
+	for policy, line := range map[string]string{wrong: "wrong.lua:4: ", text: "text.lua:9: "} {
+		if _, errs, code := w.run("check", "--notify", targets, policy); code != exitPolicy || !strings.Contains(errs, line+mistake) {
+			w.t.Errorf("check of %s: exit code %d, %s", policy, code, errs)
+		}
+	}
+	if _, errs, code := w.run("apply", text); code != exitPolicy || !strings.Contains(errs, "text.lua:9: "+mistake) {
+		w.t.Errorf("apply: exit code %d, %s", code, errs)
+	}
+	if out := w.ok("check", "--strict", "--notify", targets, w.policy("good.lua", notifying+"fw.protect '192.0.2.1'\n")); strings.Contains(out, "note: ") {
+		w.t.Errorf("check: %s", out)
+	}
+	if out := w.ok("check", "--state", w.dir, wrong); !strings.Contains(out, `note: whether there are the targets of notifications "osp" is not known here: open /etc/moonlatch/notify.toml`) {
+		w.t.Errorf("check without targets: %s", out)
+	}
+	if _, errs, code := w.run("check", "--notify", w.dir+"/none.toml", wrong); code != exitFailure || !strings.Contains(errs, "none.toml: no such file") {
+		w.t.Errorf("check with a file that is not there: exit code %d, %s", code, errs)
+	}
 }
 
 // untold starts the daemon without targets: the policy runs on, and an apply is done with a warning.

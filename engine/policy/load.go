@@ -93,6 +93,7 @@ func (l *loader) finish(err error) error {
 	if err := l.err(); err != nil {
 		return err
 	}
+	l.notified()
 	l.warnings = l.warn()
 	return nil
 }

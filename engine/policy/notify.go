@@ -44,7 +44,7 @@ type Notice struct {
 // NoticeField is a named value of a notice.
 type NoticeField struct{ Name, Value string }
 
-// Target is a target of notifications that the policy names with fw.target.
+// Target is a target of notifications that the policy names.
 type Target struct {
 	Name string
 	Pos  ruleset.Pos
@@ -191,7 +191,7 @@ func paragraphs(s string, most int) string {
 	return strings.ToValidUTF8(b.String()[:min(b.Len(), most)], "")
 }
 
-// Targets returns the targets of notifications that the policy names with fw.target.
+// Targets returns the targets of notifications that the policy names while it is read: with fw.target, or in its source.
 func (p *Policy) Targets() []*Target { return p.targets }
 
 // UnknownTargets is an error for each target of the policy's that is not among those that there are.

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,21 @@ func TestUnknownTargets(t *testing.T) {
 	}
 	if err := s.UnknownTargets(nil); err == nil || !strings.Contains(err.Error(), "moonlatch run --notify FILE names some") {
 		t.Error(err)
+	}
+}
+
+// What the source gives to fw.notify as a text is compared too, by whatever name it calls it, and nothing else.
+func TestNotifiedInSource(t *testing.T) {
+	s := newStage(t, `local tell = fw.notify
+local other = { notify = function() end }
+fw.every("1h", function() fw.notify("osp", "x"); tell("phnoe", "x"); other.notify("nobody", "x"); fw.notify("t" .. 1, "x") end)
+local late = function() fw.notify("ops", { title = "x" }) end`)
+	var got []string
+	for _, target := range s.Targets() {
+		got = append(got, fmt.Sprintf("%s: %s", target.Pos, target.Name))
+	}
+	if want := []string{"policy.lua:7: osp", "policy.lua:7: phnoe", "policy.lua:8: ops"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 
