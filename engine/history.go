@@ -18,6 +18,9 @@ import (
 const (
 	// recordPatience is how long an answer waits for its record.
 	recordPatience = 2 * time.Second
+	// openPatience is how long it waits at most for the store to be opened: what the last process
+	// left to be read may be long, and a busy machine slow.
+	openPatience = 10 * time.Second
 	// openAgain is how long after a failure the history is opened again.
 	openAgain = 30 * time.Second
 )
@@ -70,7 +73,7 @@ func (h *history) open() (*store.Store, error) {
 	case h.closed || time.Now().Before(h.again):
 		return nil, h.failed
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), recordPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), openPatience)
 	defer cancel()
 	s, err := store.Open(ctx, h.cfg)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestBrake holds a storm of bans back, tells of it once, and lets people ban meanwhile. The brake is that of the policy that runs.
@@ -16,15 +15,9 @@ func TestBrake(t *testing.T) {
 		must(t, w.attacker.AddAddr("eth0", fmt.Sprintf("203.0.113.%d/24", 20+i)))
 	}
 	knock := func() {
-		must(t, w.attacker.Do(func() error {
-			for i := range 10 {
-				d := net.Dialer{Timeout: 10 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: net.IPv4(203, 0, 113, byte(20+i))}}
-				if c, err := d.Dial("tcp", net.JoinHostPort(serverForAttacker, "7")); err == nil {
-					c.Close()
-				}
-			}
-			return nil
-		}))
+		for i := range 10 {
+			must(t, syn(w.attacker, fmt.Sprintf("203.0.113.%d", 20+i), net.JoinHostPort(serverForAttacker, "7")))
+		}
 	}
 	held := func() int { return strings.Count(w.daemonLog(), "bans are held back") }
 	w.start()

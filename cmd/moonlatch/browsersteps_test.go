@@ -4,7 +4,6 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
-	"time"
 
 	"github.com/chromedp/chromedp/kb"
 )
@@ -12,15 +11,9 @@ import (
 // knock tries ports of the server from the attacker, without waiting for an answer.
 func (w *world) knock(ports ...int) {
 	w.t.Helper()
-	must(w.t, w.attacker.Do(func() error {
-		for _, p := range ports {
-			d := net.Dialer{Timeout: time.Millisecond}
-			if c, err := d.Dial("tcp", net.JoinHostPort(serverForAttacker, strconv.Itoa(p))); err == nil {
-				c.Close()
-			}
-		}
-		return nil
-	}))
+	for _, p := range ports {
+		must(w.t, syn(w.attacker, "", net.JoinHostPort(serverForAttacker, strconv.Itoa(p))))
+	}
 }
 
 // events counts the events shown that have a text.

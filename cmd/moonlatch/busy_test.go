@@ -9,7 +9,7 @@ import (
 )
 
 // busyPolicy counts packets exactly, while its handlers take more time than
-// there is: the detector must not notice. Five handlers use up a fifth of their
+// there is: the detector must not notice. Forty handlers use up a fifth of their
 // budget for each packet. One never ends, one has a pattern that takes exponential
 // time, and one is wrong: these fail, and are switched off.
 const busyPolicy = `
@@ -17,7 +17,7 @@ local fw = require "moonlatch"
 local input = fw.chain "input" { hook = "input", policy = "accept" }
 local knocks = fw.stream "knocks"
 input { "knocks", udp = 9, knocks, fw.drop }
-for i = 1, 5 do
+for i = 1, 40 do
   fw.on(knocks, function(ev) for i = 1, 200000 do end end)
 end
 fw.on(knocks, function(ev) while true do end end)
@@ -27,7 +27,7 @@ fw.detect "flood" { on = knocks, count = "events", over = 1999, within = "1h", b
 `
 
 // TestBusyHandlersCostNoDetection sends so many packets that the handlers would
-// need a quarter of a minute for them. The detector counts each as it comes and bans at the
+// need minutes for them. The detector counts each as it comes and bans at the
 // very one that decides, while the handlers' queue overflows.
 func TestBusyHandlersCostNoDetection(t *testing.T) {
 	w := confirmed(t, busyPolicy)

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,7 +117,7 @@ func TestConfirmFromADetachedSession(t *testing.T) {
 		mine := w.login()
 		mine.ok("moonlatch apply " + filepath.Join(w.dir, "login.lua"))
 		detached := func(command string) string {
-			mine.ok("rm -f " + w.dir + "/done; setsid -f sh -c '" + command + " >" + w.dir + "/out 2>&1; echo $? >>" + w.dir + "/out; mv " + w.dir + "/out " + w.dir + "/done'; sleep 0.5") // the terminal's end must not meet it before its own session
+			mine.ok("rm -f " + w.dir + "/done; setsid -f sh -c '" + command + " >" + w.dir + "/out 2>&1; echo $? >>" + w.dir + "/out; mv " + w.dir + "/out " + w.dir + "/done'; until [ -e " + w.dir + "/out -o -e " + w.dir + "/done ]; do sleep 0.05; done") // the terminal's end must not meet it before its own session
 			var out []byte
 			w.until("it has run: "+command, func() (ok bool) {
 				b, err := os.ReadFile(filepath.Join(w.dir, "done"))
@@ -158,7 +160,7 @@ func TestConfirmMeansWhatItCompared(t *testing.T) {
 	w := newWorld(t)
 	w.serveLogins()
 	path := w.policy("login.lua", loginPolicy)
-	for range 12 { // the two wait for the lock, and either may come first
+	for range 6 { // the two wait for the lock, and either may come first
 		w.ok("apply", path)
 		compared := w.status().Trial.Number
 		session := w.login()
@@ -176,6 +178,8 @@ func TestConfirmMeansWhatItCompared(t *testing.T) {
 		switch s := w.status(); {
 		case code == exitOK && s.Confirmed.Number != compared:
 			t.Errorf("the session was compared with generation %d, and confirmed %d:\n%s", compared, s.Confirmed.Number, out)
+		case code == exitFailure && strings.Contains(out, fmt.Sprintf("before generation %d was applied", compared+1)):
+			// It compared after the second apply, as it does on a busy machine.
 		case code != exitOK && (code != exitRolledBack || s.Trial == nil):
 			t.Errorf("exit code %d with generation %v on trial\n%s", code, s.Trial, out)
 		}
@@ -234,11 +238,11 @@ func TestSessionAgeSurvivesClockJumps(t *testing.T) {
 // killed, and neither before nor after.
 func TestWindowTooShort(t *testing.T) {
 	w := confirmed(t, goodPolicy)
-	w.ok("apply", "--confirm", "3s", w.policy("lockout.lua", lockOut))
-	first := time.Now().Add(3 * time.Second)
+	w.ok("apply", "--confirm", unhurriedTrial.String(), w.policy("lockout.lua", lockOut))
+	first := time.Now().Add(unhurriedTrial)
 	var e control.Extended
 	must(t, json.Unmarshal([]byte(w.ok("extend", "3s", "-o", "json")), &e))
-	if e.Generation.Number != 2 || e.Left < 3 || e.Left > 6 || time.Until(e.Deadline) > 6*time.Second {
+	if e.Generation.Number != 2 || e.Left < 3 || e.Left > 13 || e.Deadline.After(first.Add(3*time.Second)) {
 		t.Fatalf("extended: %+v", e)
 	}
 	w.kill()
@@ -257,18 +261,17 @@ func TestWindowTooShort(t *testing.T) {
 // and sessions behind a firewall do: its probe passes in the end.
 func TestFalseRollback(t *testing.T) {
 	forBothServices(t, func(t *testing.T, w *world) {
-		go func() {
-			time.Sleep(1500 * time.Millisecond)
-			w.client.Do(func() error {
-				l, err := net.Listen("tcp", net.JoinHostPort(client4, "853"))
-				if err == nil {
-					w.t.Cleanup(func() { l.Close() })
-				}
-				return err
-			})
-		}()
-		out := w.ok("apply", "--probe", "tcp:"+client4+":853", "--probe", "ping:"+client4, filepath.Join(w.dir, "login.lua"))
-		if !strings.Contains(out, "probe tcp:"+client4+":853 passed\nprobe ping:"+client4+" passed\ngeneration 1 (login.lua) is confirmed") {
+		var asked atomic.Int32
+		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked.Add(1) == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})}
+		go s.Serve(w.beacon(net.JoinHostPort(client4, "853")))
+		t.Cleanup(func() { s.Close() })
+		service := "http://" + client4 + ":853/#200"
+		out := w.ok("apply", "--probe", service, "--probe", "ping:"+client4, filepath.Join(w.dir, "login.lua"))
+		if !strings.Contains(out, "probe "+service+" passed\nprobe ping:"+client4+" passed\ngeneration 1 (login.lua) is confirmed") {
 			t.Errorf("apply:\n%s", out)
 		}
 		if s := w.status(); s.State != control.Filtering {
@@ -287,7 +290,7 @@ func TestProbeFails(t *testing.T) {
 		if code != exitRolledBack || !strings.Contains(errs, "rolled back: probe ping:"+client4+" failed: ") {
 			t.Errorf("exit code %d\n%s%s", code, out, errs)
 		}
-		if took := time.Since(start); took > time.Minute {
+		if took := time.Since(start); took > 4*time.Minute {
 			t.Errorf("that took %s", took)
 		}
 		if s := w.status(); s.State != control.Filtering || s.Confirmed.Number != 1 || s.Trial != nil {

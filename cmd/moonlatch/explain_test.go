@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/geo/geotest"
@@ -82,11 +80,5 @@ func (w *world) explain(target string) (e control.Explanation) {
 // knock sends a SYN from the attacker.
 func knock(t *testing.T, w *world, port int) {
 	t.Helper()
-	must(t, w.attacker.Do(func() error {
-		addr := net.TCPAddr{IP: net.ParseIP(serverForAttacker), Port: port}
-		if c, err := net.DialTimeout("tcp", addr.String(), 20*time.Millisecond); err == nil {
-			c.Close()
-		}
-		return nil
-	}))
+	must(t, syn(w.attacker, "", fmt.Sprintf("%s:%d", serverForAttacker, port)))
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// window is the time of a guard that is to end while a test looks: what a command does later than that is not undone.
+const window = "6s"
+
 // TestGuardUndoesWhatNobodyConfirmed ruins the rules with each tool that people
 // use, and lets the time run out.
 func TestGuardUndoesWhatNobodyConfirmed(t *testing.T) {
@@ -25,7 +28,7 @@ func TestGuardUndoesWhatNobodyConfirmed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := guardedWorld(t)
 			before := w.listing()
-			out, code := w.guard("--for", "3s", "--", "sh", "-c", command)
+			out, code := w.guard("--for", window, "--", "sh", "-c", command)
 			if code != 0 || !strings.Contains(out, "moonlatch confirm") {
 				t.Fatalf("exit code %d\n%s", code, out)
 			}
@@ -91,14 +94,15 @@ func TestGuardedCommandThatFails(t *testing.T) {
 // TestConfirmedGuardStays confirms: what the command did stays, and no process is left.
 func TestConfirmedGuardStays(t *testing.T) {
 	w := guardedWorld(t)
-	w.guard("--for", "3s", "--", "nft", "add", "table", "inet", "added")
+	w.guard("--for", "10s", "--", "nft", "add", "table", "inet", "added")
+	end := time.Now().Add(10 * time.Second)
 	var doc struct{ Guard struct{ What string } }
 	must(t, json.Unmarshal([]byte(w.ok("confirm", "-o", "json")), &doc))
 	if doc.Guard.What != "nft add table inet added" {
 		t.Errorf("confirmed %q", doc.Guard.What)
 	}
 	w.until("the watchdog ends", func() bool { return len(w.watchdogs()) == 0 })
-	time.Sleep(3 * time.Second)
+	time.Sleep(time.Until(end))
 	if now := w.listing(); !strings.Contains(now, "table inet added") {
 		t.Errorf("it was undone although it was confirmed:\n%s", now)
 	}
@@ -112,7 +116,7 @@ func TestConfirmedGuardStays(t *testing.T) {
 func TestConfirmTooLate(t *testing.T) {
 	w := guardedWorld(t)
 	before := w.listing()
-	w.guard("--for", "1s", "--", "nft", "-f", "lock.nft")
+	w.guard("--for", window, "--", "nft", "-f", "lock.nft")
 	w.asBefore(before)
 	if _, errs, code := w.run("confirm"); code != 7 || !strings.Contains(errs, "the rules of before are back") {
 		t.Errorf("exit code %d: %s", code, errs)
@@ -136,7 +140,7 @@ func TestGuardLeavesOursAlone(t *testing.T) {
 	w := confirmed(t, goodPolicy)
 	t.Cleanup(func() { w.signal(syscall.SIGKILL, w.watchdogs()...) })
 	w.ok("ban", attacker4, "--for", "1h")
-	w.guard("--for", "3s", "--", "nft", "add", "table", "inet", "added")
+	w.guard("--for", window, "--", "nft", "add", "table", "inet", "added")
 	w.ok("ban", attacker6, "--for", "1h")
 	w.until("the guard's end", func() bool { return !strings.Contains(w.sh("nft list tables"), "added") })
 	time.Sleep(200 * time.Millisecond)
@@ -159,7 +163,7 @@ func TestGuardBringsOursBack(t *testing.T) {
 	w.ok("confirm")
 	w.ok("ban", attacker4, "--for", "1h")
 	before := w.listing()
-	w.guard("--for", "2s", "--", "nft", "-f", "lock.nft")
+	w.guard("--for", window, "--", "nft", "-f", "lock.nft")
 	w.lockedOut()
 	w.asBefore(before)
 	if b := w.bans(); len(b) != 1 {

@@ -18,7 +18,7 @@ import (
 func TestGuardedCommandThatHangs(t *testing.T) {
 	w := guardedWorld(t)
 	before := w.listing()
-	cmd, out := w.guardCommand("--for", "3s", "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
+	cmd, out := w.guardCommand("--for", window, "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
 	must(t, w.server.Start(cmd))
 	w.until("the command runs", func() bool { return w.pid("pid") != 0 })
 	w.lockedOut()
@@ -52,7 +52,7 @@ func TestGuardInterrupted(t *testing.T) {
 func TestIptablesApplyHangUpDeletesTheBackup(t *testing.T) {
 	w := guardedWorld(t)
 	before := w.listing()
-	cmd, _ := w.guardCommand("--for", "3s", "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
+	cmd, _ := w.guardCommand("--for", window, "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
 	hangUp := onTerminal(t, cmd)
 	must(t, w.server.Start(cmd))
 	ended := make(chan error, 1)
@@ -104,7 +104,7 @@ func TestFermSIGKILLLosesTheTimer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := guardedWorld(t)
 			before := w.listing()
-			cmd, _ := w.guardCommand("--for", "3s", "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
+			cmd, _ := w.guardCommand("--for", window, "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			must(t, w.server.Start(cmd))
 			w.until("the command runs", func() bool { return w.pid("pid") != 0 })
@@ -124,7 +124,7 @@ func TestFermSIGKILLLosesTheTimer(t *testing.T) {
 func TestAwallParentStopped(t *testing.T) {
 	w := guardedWorld(t)
 	before := w.listing()
-	cmd, _ := w.guardCommand("--for", "2s", "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
+	cmd, _ := w.guardCommand("--for", window, "--", "sh", "-c", "nft -f lock.nft; echo $$ >pid; exec sleep 60")
 	must(t, w.server.Start(cmd))
 	w.until("the command runs", func() bool { return w.pid("pid") != 0 })
 	w.signal(syscall.SIGSTOP, cmd.Process.Pid, w.pid("pid"))
@@ -138,7 +138,7 @@ func TestEverythingKilled(t *testing.T) {
 		t.Run(fmt.Sprintf("late %v", late), func(t *testing.T) {
 			w := guardedWorld(t)
 			before := w.listing()
-			w.guard("--for", "5s", "--", "nft", "-f", "lock.nft")
+			w.guard("--for", unhurriedTrial.String(), "--", "nft", "-f", "lock.nft")
 			w.killWatchdogs()
 			o, err := guard.At(w.file("state"), guardWatch).Pending()
 			must(t, err) // otherwise the machine is too slow for this test

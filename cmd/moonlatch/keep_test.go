@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"testing"
-	"time"
 )
 
 // knocking lets in who knocked at a port before, for as long as the set remembers it.
@@ -27,7 +26,7 @@ func TestKeptSet(t *testing.T) {
 	if reaches(w.client, address) {
 		t.Fatal("ssh is open before anybody knocked")
 	}
-	reachesWithin(w.client, net.JoinHostPort(serverForClient, "7000"), 300*time.Millisecond)
+	must(t, syn(w.client, "", net.JoinHostPort(serverForClient, "7000")))
 	for _, step := range [][]string{nil, {"apply", path}, {"confirm"}, {"apply", path}, {"rollback"}} {
 		if step != nil {
 			w.ok(step...)

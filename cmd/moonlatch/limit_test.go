@@ -10,12 +10,12 @@ import (
 	"moonlatch/engine/nft"
 )
 
-// slowPolicy lets each source in once a minute.
+// slowPolicy lets each source in once an hour.
 const slowPolicy = `
 local fw = require "moonlatch"
 local input = fw.chain "input" { hook = "input", policy = "drop" }
 input { "replies", ct = "established", fw.accept }
-input { "ssh", tcp = 22, limit = "1/min burst 1 per src", fw.accept }
+input { "ssh", tcp = 22, limit = "1/h burst 1 per src", fw.accept }
 `
 
 // TestFullLimitShutsNobodyOut fills the kernel's memory of a limit per source, as a
@@ -26,7 +26,7 @@ func TestFullLimitShutsNobodyOut(t *testing.T) {
 		t.Fatal("the client's first connection is refused")
 	}
 	if reaches(w.client, ssh) {
-		t.Error("the client's second connection within the minute is not refused")
+		t.Error("the client's second connection within the hour is not refused")
 	}
 	must(t, w.server.Do(func() error { return fillLimit("limit.input.ssh.1.4") }))
 	for range 2 {

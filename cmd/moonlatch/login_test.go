@@ -138,7 +138,7 @@ func (w *world) login() *login {
 // run runs a command in the session.
 func (l *login) run(command string) (output string, code int) {
 	l.t.Helper()
-	l.conn.SetDeadline(time.Now().Add(time.Minute))
+	l.conn.SetDeadline(time.Now().Add(3 * generous))
 	if _, err := io.WriteString(l.conn, command+"\n"); err != nil {
 		l.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestShadow(t *testing.T) {
 	if _, errs, code := w.run("shadow", w.policy("bad.lua", "fw.chian()")); code != exitPolicy {
 		t.Errorf("a policy with a mistake: code %d, %s", code, errs)
 	}
-	out, cmd := w.startShadow("--for", "6s")
+	out, cmd := w.startShadow("--for", "12s")
 	for port := 1000; port < 1012; port++ {
 		knock(t, w, port)
 	}

@@ -29,6 +29,7 @@ type waiter struct {
 	typed     <-chan string      // lines that the user types; nil where nobody can
 	confirmed *control.Confirmed // set when the user confirmed it here
 	left      float64            // of the trial, when it was last seen
+	end       time.Time          // of the trial, at the earliest, as it was last seen
 	answer    time.Time          // when the firewall last answered
 }
 
@@ -61,6 +62,7 @@ func (w *waiter) wait(ctx context.Context) error {
 
 // look asks for the state of the trial and shows it.
 func (w *waiter) look(ctx context.Context) (over bool, err error) {
+	asked := time.Now()
 	s, err := w.service.Status(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -71,7 +73,7 @@ func (w *waiter) look(ctx context.Context) (over bool, err error) {
 	w.answer = time.Now()
 	switch {
 	case s.Trial != nil && s.Trial.Number == w.trial.Number:
-		w.left = s.Left
+		w.left, w.end = s.Left, asked.Add(time.Duration(s.Left*float64(time.Second)))
 		w.shown.show(w.title(), s.Left, s.Length)
 		return false, nil
 	case s.Confirmed != nil && s.Confirmed.Number == w.trial.Number:
@@ -99,7 +101,7 @@ func (w *waiter) ended(s control.Status) error {
 	switch {
 	case s.Trial != nil:
 		how = fmt.Sprintf("generation %d has taken its place", s.Trial.Number)
-	case w.left <= 2*pollEvery.Seconds():
+	case !time.Now().Before(w.end):
 		how = "it was not confirmed in time"
 	}
 	return &control.Error{Code: control.RolledBack, Message: fmt.Sprintf(

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"moonlatch/engine/control"
 )
 
 // waiting starts an apply that waits, in a session and on a terminal of its own,
@@ -94,14 +96,31 @@ func TestWaitingInTheBackground(t *testing.T) {
 func TestCountdownOnATerminal(t *testing.T) {
 	w := confirmed(t, goodPolicy)
 	path := filepath.Join(w.dir, "good.lua")
-	_, _, out := w.waiting(9*time.Second, path)
-	drawn := regexp.MustCompile(`\rgeneration 2 on trial \x1b\[31m\[#+-*\]\x1b\[0m \ds left of \ds\x1b\[K\rgeneration 2`)
+	_, _, out := w.waiting(15*time.Second, path)
+	drawn := regexp.MustCompile(`\rgeneration 2 on trial \x1b\[31m\[#+-*\]\x1b\[0m \ds left of 15s\x1b\[K\rgeneration 2`)
 	w.until("the line is drawn anew", func() bool { return drawn.MatchString(out.String()) })
 	w.ok("rollback")
-	_, _, out = w.waiting(9*time.Second, path, "NO_COLOR=1")
-	plain := regexp.MustCompile(`\rgeneration 3 on trial \[#+-*\] \ds left of \ds\x1b\[K`)
+	_, _, out = w.waiting(50*time.Second, path, "NO_COLOR=1")
+	plain := regexp.MustCompile(`\rgeneration 3 on trial \[#+-*\] \d+s left of 50s\x1b\[K`)
 	w.until("the line is drawn without colours", func() bool { return plain.MatchString(out.String()) })
 	w.ok("rollback")
+}
+
+// TestSeenLate: what a busy machine shows late is told by the clock, not by how much was left when one looked last.
+func TestSeenLate(t *testing.T) {
+	over := control.Status{State: control.Opened}
+	for _, tt := range []struct {
+		end  time.Duration
+		want string
+	}{
+		{-time.Second, "it was not confirmed in time"},
+		{time.Hour, "it was rolled back"},
+	} {
+		w := &waiter{left: 30, end: time.Now().Add(tt.end)}
+		if err := w.ended(over); !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v, want %q", err, tt.want)
+		}
+	}
 }
 
 // TestBar never shows nothing for something, nor more than there is room for.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/netns"
@@ -33,7 +37,7 @@ func TestMain(m *testing.M) {
 		serveLogins()
 	}
 	// Most of these tests wait for a deadline. The command line may say otherwise.
-	flag.Set("test.parallel", "8")
+	flag.Set("test.parallel", "16")
 	netnstest.Main(m)
 }
 
@@ -43,7 +47,7 @@ const (
 	serverForAttacker6, attacker6 = "2001:db8:bad::1", "2001:db8:bad::9"
 	serverForClient, client4      = "198.51.100.1", "198.51.100.7"
 	serverForClient6, client6     = "2001:db8:900d::1", "2001:db8:900d::7"
-	generous                      = 10 * time.Second // for things that take milliseconds on an idle machine
+	generous                      = time.Minute // for things that take milliseconds on an idle machine
 )
 
 // world is a server with Moonlatch, an attacker and a client, each in a
@@ -184,7 +188,7 @@ func (w *world) startLogging(log *os.File, args ...string) {
 		if err != nil {
 			return false
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), generous)
 		defer cancel()
 		_, err = c.Status(ctx)
 		return err == nil
@@ -243,6 +247,29 @@ func echo(c net.Conn, patience time.Duration) error {
 	}
 	_, err := io.ReadFull(c, make([]byte, len("hello")))
 	return err
+}
+
+// syn sends one SYN, from an address of the namespace's own where one is given, and waits for nothing: a
+// deadline could end an attempt before it has sent anything.
+func syn(n *netns.Namespace, from, to string) error {
+	target := netip.MustParseAddrPort(to)
+	return n.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if from != "" {
+			if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: netip.MustParseAddr(from).As4()}); err != nil {
+				return err
+			}
+		}
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(target.Port()), Addr: target.Addr().As4()})
+		if errors.Is(err, unix.EINPROGRESS) || errors.Is(err, unix.ECONNREFUSED) {
+			return nil
+		}
+		return err
+	})
 }
 
 // soon is long enough for a connection that works, most of the time; where one
