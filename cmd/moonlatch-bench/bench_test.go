@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,21 +21,54 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	var err error
+	if builds, err = os.MkdirTemp("", "bench-test"); err != nil {
+		panic(err)
+	}
+	flag.Set("test.parallel", "8") // most of these tests wait; the command line may say otherwise
+	code := m.Run()
+	os.RemoveAll(builds)
+	os.Exit(code)
+}
+
+// The program under test is built once, in a folder of its own.
+var (
+	builds string
+	built  sync.Once
+)
+
+// build builds the program under test.
+func build(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("kernel test (-short)")
+	}
+	path := filepath.Join(builds, "moonlatch")
+	built.Do(func() {
+		if out, err := exec.Command("go", "build", "-o", path, "moonlatch/cmd/moonlatch").CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // TestEveryRow takes every measurement at small sizes.
 func TestEveryRow(t *testing.T) {
-	var want []row
 	for _, m := range plan() {
-		want = append(want, m.rows...)
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			measured(t, m.rows, "-only", m.name)
+		})
 	}
-	measured(t, want)
 }
 
 // TestSoak loads a daemon for a few seconds. What it may not get wrong, it gets
 // right however busy the machine is.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	got := measured(t, soakRows(), "-soak", "4s")
 	for _, id := range []string{"soak.bans", "soak.lifted", "soak.uncounted"} {
 		if f := got[id].Finding; f != nil && f.Measured != 0 {
@@ -45,13 +80,7 @@ func TestSoak(t *testing.T) {
 // measured runs the program at small sizes, and checks that exactly these rows come of it.
 func measured(t *testing.T, want []row, args ...string) map[string]row {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("kernel test (-short)")
-	}
-	moonlatch := filepath.Join(t.TempDir(), "moonlatch")
-	if out, err := exec.Command("go", "build", "-o", moonlatch, "moonlatch/cmd/moonlatch").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	moonlatch := build(t)
 	file := filepath.Join(t.TempDir(), "bench.json")
 	var out, errOut bytes.Buffer
 	if err := run(t.Context(), append(args, "-quick", "-moonlatch", moonlatch, "-output", file), &out, &errOut); err != nil {

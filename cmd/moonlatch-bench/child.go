@@ -64,6 +64,9 @@ func (r *row) fill(found map[string]finding, err error) {
 // was found also where something failed in the end.
 func (o options) measure(ctx context.Context, m measurement) (map[string]finding, error) {
 	limit := m.limit
+	if o.quick {
+		limit = quickLimit
+	}
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end))
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 	if builds, err = os.MkdirTemp("", "faults-test"); err != nil {
 		panic(err)
 	}
+	flag.Set("test.parallel", "8") // most of these tests wait; the command line may say otherwise
 	code := m.Run()
 	os.RemoveAll(builds)
 	os.Exit(code)

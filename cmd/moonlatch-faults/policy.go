@@ -20,7 +20,7 @@ const (
 )
 
 // bigSet is how many prefixes the big policy's set holds.
-const bigSet = 20000
+const bigSet = 6000
 
 // allows is what may be in force while such a policy is on trial.
 func (k kind) allows(variant state) states {

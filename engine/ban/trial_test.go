@@ -92,10 +92,23 @@ func TestTrialPutsReasonBack(t *testing.T) {
 // TestTrialEndsByItself: the kernel ends the bans with every process dead.
 func TestTrialEndsByItself(t *testing.T) {
 	b := open(t, Config{})
-	b.BeginTrial(time.Now().Add(500 * time.Millisecond))
-	mustBan(t, b, ask("192.0.2.1", time.Hour))
-	mustBan(t, b, ask("2001:db8:0:1::/64", time.Hour))
-	mustBan(t, b, ask("198.51.100.0/24", time.Hour))
+	ban := func() (err error) {
+		for _, target := range []string{"192.0.2.1", "2001:db8:0:1::/64", "198.51.100.0/24"} {
+			if err == nil {
+				_, err = b.Ban(t.Context(), ask(target, time.Hour))
+			}
+		}
+		return err
+	}
+	trial := 500 * time.Millisecond
+	b.BeginTrial(time.Now().Add(trial))
+	err := ban()
+	for ; errors.Is(err, ErrTrialOver) && trial < time.Minute; err = ban() { // the machine is busy
+		trial *= 4
+		must(t, b.EndTrial(t.Context(), false))
+		b.BeginTrial(time.Now().Add(trial))
+	}
+	must(t, err)
 	eventually(t, func() bool { return len(listBans(t, b)) == 0 })
 	eventually(t, func() bool {
 		_, err := b.Ban(t.Context(), ask("192.0.2.1", time.Hour))
