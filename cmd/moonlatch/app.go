@@ -79,7 +79,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		a.webCommand(), a.guardCommand(), a.safetynetCommand(), a.watchdogCommand(),
 		a.replayCommand(), a.explainCommand(), a.shadowCommand(),
 		a.statusCommand(), a.banCommand(), a.unbanCommand(), a.bansCommand(), a.protectCommand(), a.feedsCommand(), a.historyCommand(), a.topCommand(), a.resetCommand(), a.eventsCommand(), a.notifyCommand(), a.logLevelCommand(),
-		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.insideCommand(), a.testInsideCommand(), a.traceInsideCommand(), a.replayInsideCommand(),
+		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.manCommand(), a.insideCommand(), a.testInsideCommand(), a.traceInsideCommand(), a.replayInsideCommand(),
 	)
 	explainUsage(root.Commands())
 	addCompletions(root)

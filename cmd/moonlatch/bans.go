@@ -22,6 +22,8 @@ func (a *app) banCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ban ADDRESS|PREFIX",
 		Short: "Drop everything from an address or a prefix for a time",
+		Long: `Ban drops every packet from an address or a prefix, whatever the rules say, for an hour or as long
+as --for says. The kernel ends the ban, with or without a daemon. What is protected is not banned.`,
 		Example: `  moonlatch ban 203.0.113.9 --for 2h --why "tried every door"
   moonlatch ban 2001:db8:bad::/48 --for 7d --kill`,
 		Args: cobra.ExactArgs(1),
@@ -58,6 +60,8 @@ func (a *app) unbanCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "unban ADDRESS|PREFIX",
 		Short: "Lift a ban, those within a prefix, those of a detector, or all",
+		Long: `Unban ends bans at once: of an address; of a prefix, with those of what lies in it; or those that
+--by or --all means. To keep somebody from being banned again, use "moonlatch protect add".`,
 		Example: `  moonlatch unban 203.0.113.9
   moonlatch unban --by portscan`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -137,6 +141,7 @@ func (a *app) bansCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bans",
 		Short: "List the bans in force; export and import them",
+		Long:  "Bans lists who is banned, for how much longer, by whom and why, those that end first at the top.",
 		Example: `  moonlatch bans --by portscan --sort -age --limit 20
   moonlatch bans --in 203.0.113.0/24 -o csv`,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -23,6 +23,9 @@ func (a *app) checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check POLICY",
 		Short: "Check a policy by really loading it, in a private namespace",
+		Long: `Check runs a policy as "moonlatch apply" does, and has the kernel load its ruleset in a network
+namespace of its own: what the kernel would refuse is found there. Nothing on this host changes.
+It needs no root. Exit code 3 means that the policy is not valid.`,
 		Example: `  moonlatch check web.lua
   moonlatch check --strict web.lua`,
 		Args: cobra.ExactArgs(1),

@@ -15,9 +15,11 @@ func (a *app) feedsCommand() *cobra.Command {
 	c := a.showFeeds(control.Service.Feeds)
 	c.Use = "feeds"
 	c.Short = "Show the lists of others that the policy uses, how old they are and what is wrong"
+	c.Long = "Feeds shows the lists that the policy keeps up to date by fw.feed: how many entries each has,\nhow old it is, and why it was not updated, if so."
 	c.Example = "  moonlatch feeds\n  moonlatch feeds refresh"
 	refresh := a.showFeeds(control.Service.RefreshFeeds)
 	refresh.Use, refresh.Short = "refresh", "Fetch all of them now"
+	refresh.Long = "Refresh fetches the feeds now. One that is refused leaves its last good copy in force."
 	refresh.Example = "  moonlatch feeds refresh"
 	c.AddCommand(refresh)
 	return c

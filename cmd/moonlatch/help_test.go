@@ -29,6 +29,9 @@ func TestHelp(t *testing.T) {
 		if c.Example == "" && !c.HasAvailableSubCommands() {
 			t.Errorf("%s --help shows no example", c.CommandPath())
 		}
+		if c.Long == "" {
+			t.Errorf("%s --help says no more than its one line", c.CommandPath())
+		}
 		for example := range strings.Lines(c.Example) {
 			tryExample(t, c, strings.TrimSpace(example))
 		}

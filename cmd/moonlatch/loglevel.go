@@ -12,6 +12,8 @@ func (a *app) logLevelCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "log-level [debug|info|warn|error]",
 		Short: "Show or change how much the running daemon logs",
+		Long: `Log-level shows from which level on the running daemon logs. With a level it changes that, until
+the daemon ends.`,
 		Example: `  moonlatch log-level
   moonlatch log-level debug`,
 		ValidArgs: []cobra.Completion{"debug", "info", "warn", "error"},

@@ -15,12 +15,14 @@ func (a *app) notifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "notify",
 		Short: "Try who is told what happens",
+		Long:  "Notify tries the targets in the file that \"moonlatch run --notify\" reads.",
 		RunE:  help,
 	}
 	path := c.PersistentFlags().String("notify", defaultNotify, "`file` of the targets")
 	c.AddCommand(&cobra.Command{
 		Use:     "test NAME",
 		Short:   "Send one notification to a target, now",
+		Long:    "Test sends one message to a target, once, and says what is wrong if it does not get there.",
 		Example: `  moonlatch notify test ops`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -43,8 +43,10 @@ func subcommands(c *cobra.Command, args []string) error {
 
 func (a *app) protectListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "List who is protected, and by whom",
+		Use:   "list",
+		Short: "List who is protected, and by whom",
+		Long: `List shows what can never be banned: what you protected, what the policy protects, this host's own
+addresses, gateways and resolvers, and those that somebody is logged in from.`,
 		Example: `  moonlatch protect list`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())
@@ -94,8 +96,10 @@ func (w *writer) protected(all []control.Protected) {
 func (a *app) protectAddCommand() *cobra.Command {
 	var note string
 	c := &cobra.Command{
-		Use:     "add ADDRESS|PREFIX",
-		Short:   "Protect an address or a prefix for good",
+		Use:   "add ADDRESS|PREFIX",
+		Short: "Protect an address or a prefix for good",
+		Long: `Add protects an address or a prefix: bans that cover it are lifted, and none will cover it again,
+whatever a policy says, until it is removed.`,
 		Example: `  moonlatch protect add 198.51.100.7 --note "office"`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -134,6 +138,7 @@ func (a *app) protectRemoveCommand() *cobra.Command {
 		Use:     "remove ADDRESS|PREFIX",
 		Aliases: []string{"delete", "rm"},
 		Short:   "Protect it no more",
+		Long:    "Remove ends a protection that \"moonlatch protect add\" gave. Bans of before do not come back.",
 		Example: `  moonlatch protect remove 198.51.100.7`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -11,8 +11,10 @@ import (
 
 func (a *app) rollbackCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "rollback",
-		Short:   "End the trial, or what a guard watches over, now: what was there before is back",
+		Use:   "rollback",
+		Short: "End the trial, or what a guard watches over, now: what was there before is back",
+		Long: `Rollback does at once what would follow if nobody confirmed: the policy confirmed last is back, or,
+after "moonlatch guard", the rules that were there before the command.`,
 		Example: `  moonlatch rollback`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := a.service(c.Context())

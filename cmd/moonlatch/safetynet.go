@@ -200,6 +200,7 @@ func (a *app) safetynetOffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "off",
 		Short:   "Switch the safety net off: what filters now stays",
+		Long:    "Off ends the resets of \"moonlatch safetynet\".",
 		Example: `  moonlatch safetynet off`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			w := a.watch(safetynetWatch)
@@ -226,6 +227,7 @@ func (a *app) safetynetStatusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
 		Short:   "Show whether a safety net is on, and when it resets next",
+		Long:    "Status shows what the safety net resets to, when it does so next, and what came of the last time.",
 		Example: `  moonlatch safetynet status`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.tend(c.Context()); err != nil {

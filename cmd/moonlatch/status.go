@@ -15,6 +15,8 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show what is in force, what is on trial and for how long",
+		Long: `Status shows which policy filters, whether one is on trial and how long that lasts, whether somebody
+else has changed the rules, and what the daemon does. It works without a daemon, too.`,
 		Example: `  moonlatch status
   moonlatch status -o json`,
 		RunE: func(c *cobra.Command, _ []string) error {

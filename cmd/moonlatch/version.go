@@ -13,6 +13,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Show the version",
+		Long:    "Version shows which build this is.",
 		Example: `  moonlatch version`,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {

@@ -14,6 +14,7 @@ func (a *app) webCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "web",
 		Short: "Manage the web page that \"moonlatch run --web\" serves",
+		Long:  "The page shows what happens to whoever may open it. To change anything it asks for a token.",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
