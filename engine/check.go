@@ -65,6 +65,7 @@ type insideAnswer struct {
 	Lines   []nft.ScriptLine
 	Failure string
 	TooBig  bool // for a namespace without root's power over it
+	NoNFT   bool // the nft command is missing
 	Listing string
 }
 
@@ -81,6 +82,9 @@ func (a insideAnswer) blame(script *ruleset.Script) error {
 	}
 	if a.TooBig {
 		return &control.Error{Code: control.NotPermitted, Message: "the ruleset is larger than the kernel takes from an ordinary user (net.core.wmem_max): check it as root, still in a private namespace"}
+	}
+	if a.NoNFT {
+		return &control.Error{Code: control.Failed, Message: "the policy could not be tried: " + a.Failure}
 	}
 	if a.Failure != "" {
 		return badPolicy(fmt.Errorf("the kernel refuses the ruleset: %s", a.Failure))
@@ -120,7 +124,7 @@ func CheckInside(ctx context.Context, in io.Reader, out io.Writer) error {
 // answerOf is how a load went that ended with err.
 func answerOf(err error) (a insideAnswer) {
 	if err != nil {
-		a.Failure, a.TooBig = err.Error(), errors.Is(err, nft.ErrTooBig)
+		a.Failure, a.TooBig, a.NoNFT = err.Error(), errors.Is(err, nft.ErrTooBig), errors.Is(err, nft.ErrNoBinary)
 		var se *nft.ScriptError
 		if errors.As(err, &se) {
 			a.Lines = se.Lines

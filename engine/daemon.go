@@ -105,6 +105,9 @@ func Start(ctx context.Context, cfg Config, socket string) (*Daemon, error) {
 		return nil, explain(errors.Join(err, lock.Close()))
 	}
 	r, err := nflog.Open(nflog.Config{Group: ruleset.Group, CopyRange: ruleset.MaxSnaplen})
+	if errors.Is(err, nflog.ErrGroupBusy) {
+		err = fmt.Errorf("another moonlatch daemon of this network, or another program, reads them: %w", err)
+	}
 	if err != nil {
 		return nil, explain(errors.Join(fmt.Errorf("packet events: %w", err), lock.Close()))
 	}

@@ -203,6 +203,9 @@ func (w *writer) bans(found control.FoundBans, width int) {
 	}
 }
 
+// leastShown is how much of its last column a table must show: a terminal without the room wraps the lines.
+const leastShown = 8
+
 // columns aligns the cells of rows; where a line would be wider than that, the last cell is cut. Width 0 is any.
 func columns(rows [][]string, width int) []string {
 	var widths []int
@@ -213,6 +216,13 @@ func columns(rows [][]string, width int) []string {
 			}
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
+	}
+	before := 0
+	for _, n := range widths[:len(widths)-1] {
+		before += n + 2
+	}
+	if width < before+leastShown {
+		width = 0
 	}
 	out := make([]string, len(rows))
 	for i, r := range rows {

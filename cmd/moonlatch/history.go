@@ -82,19 +82,21 @@ func (a *app) history(c *cobra.Command, req control.HistoryRequest) error {
 	if doc.Entries == nil {
 		doc.Entries = []control.Entry{}
 	}
-	return a.print(doc, func(w *writer) { w.history(all) })
+	return a.print(doc, func(w *writer) { w.history(all, a.width()) })
 }
 
-func (w *writer) history(all []control.Entry) {
+func (w *writer) history(all []control.Entry, width int) {
 	if len(all) == 0 {
 		w.linef("nothing is on record for that")
 		return
 	}
-	rows := []string{"TIME\tKIND\tWHAT\tBY\tWHY"}
+	rows := [][]string{{"TIME", "KIND", "WHAT", "BY", "WHY"}}
 	for _, e := range all {
-		rows = append(rows, strings.Join([]string{e.Time.Local().Format(time.DateTime), e.Kind, what(e), by(e), why(e)}, "\t"))
+		rows = append(rows, []string{e.Time.Local().Format(time.DateTime), e.Kind, what(e), by(e), why(e)})
 	}
-	w.table(rows)
+	for _, line := range columns(rows, width) {
+		w.linef("%s", line)
+	}
 }
 
 // what an entry is about.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -24,5 +25,25 @@ func TestCount(t *testing.T) {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+// TestColumns cuts the last column of a terminal that is too narrow, but hides no other.
+func TestColumns(t *testing.T) {
+	t.Parallel()
+	rows := [][]string{{"ADDRESS", "LEFT", "WHY"}, {"203.0.113.9", "1h0m0s", "tried every door there is"}}
+	for width, want := range map[int]string{
+		0:  "203.0.113.9  1h0m0s  tried every door there is",
+		80: "203.0.113.9  1h0m0s  tried every door there is",
+		30: "203.0.113.9  1h0m0s  tried ev…",
+		29: "203.0.113.9  1h0m0s  tried e…",
+		28: "203.0.113.9  1h0m0s  tried every door there is",
+	} {
+		if got := columns(rows, width)[1]; got != want {
+			t.Errorf("at %d columns: %q, want %q", width, got, want)
+		}
+	}
+	if got := columns(rows, 0)[0]; strings.HasSuffix(got, " ") || !strings.HasPrefix(got, "ADDRESS      LEFT    WHY") {
+		t.Errorf("the head is %q", got)
 	}
 }

@@ -115,7 +115,7 @@ func (w *writer) failed(err error) {
 	w.counters.failed.Add(1)
 	why := err.Error()
 	if w.counters.failing.Swap(&why) == nil {
-		w.cfg.Log.Error("the history cannot be written: what happens is kept in memory as long as there is room", "file", w.path, "error", err)
+		w.cfg.Log.Error("the history cannot be written: what happens waits in memory, as long as there is room and this process lives", "file", w.path, "error", err)
 	}
 	w.pause = min(max(firstPause, 2*w.pause), longestPause)
 	w.again = time.Now().Add(w.pause)
