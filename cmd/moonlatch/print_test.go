@@ -47,3 +47,12 @@ func TestColumns(t *testing.T) {
 		t.Errorf("the head is %q", got)
 	}
 }
+
+func TestWritten(t *testing.T) {
+	t.Parallel()
+	for chain, want := range map[string]string{"input": "input", "rule.input.closed": "input", "rule.ssh_in.by_port.3": "ssh_in", "": ""} {
+		if got := written(chain); got != want {
+			t.Errorf("written(%q) = %q, want %q", chain, got, want)
+		}
+	}
+}
