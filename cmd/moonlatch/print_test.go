@@ -48,11 +48,11 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-func TestWritten(t *testing.T) {
+func TestAuthored(t *testing.T) {
 	t.Parallel()
 	for chain, want := range map[string]string{"input": "input", "rule.input.closed": "input", "rule.ssh_in.by_port.3": "ssh_in", "": ""} {
-		if got := written(chain); got != want {
-			t.Errorf("written(%q) = %q, want %q", chain, got, want)
+		if got := authored(chain); got != want {
+			t.Errorf("authored(%q) = %q, want %q", chain, got, want)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func decidedBy(v replay.Verdict) string {
 	case v.Rule == lab.ByPolicy:
 		return v.Chain + ": its policy"
 	}
-	return fmt.Sprintf("%s %q", written(v.Chain), v.Rule)
+	return fmt.Sprintf("%s %q", authored(v.Chain), v.Rule)
 }
 
 // compared shows how two policies differ.

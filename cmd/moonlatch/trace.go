@@ -199,11 +199,11 @@ func because(t engine.Trace) string {
 	case t.Rule == lab.ByBan && t.Why != "":
 		return ": banned as " + t.Why
 	}
-	return fmt.Sprintf(" by %q of chain %s%s", t.Rule, written(t.Chain), at(t.Place))
+	return fmt.Sprintf(" by %q of chain %s%s", t.Rule, authored(t.Chain), at(t.Place))
 }
 
-// written is the policy's chain of a rule for which the kernel has a chain of its own, such as rule.input.closed.
-func written(chain string) string {
+// authored is the policy's chain of a rule for which the kernel has a chain of its own, such as rule.input.closed.
+func authored(chain string) string {
 	if parts := strings.SplitN(chain, ".", 3); len(parts) == 3 {
 		return parts[1]
 	}
