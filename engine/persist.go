@@ -159,11 +159,9 @@ func (d *Daemon) rememberOffences(ctx context.Context) {
 		return // which was said
 	}
 	known, err := s.Offences(ctx, time.Now().Add(-ban.Forget), rememberAtMost)
-	var list []ban.Offence
-	for _, o := range slices.Backward(known) { // the latest last
-		if ban.CheckTarget(o.Target) == nil {
-			list = append(list, ban.Offence{Target: o.Target, Count: o.Count, Last: o.Last})
-		}
+	list := make([]ban.Offence, len(known))
+	for i, o := range known {
+		list[len(list)-1-i] = ban.Offence{Target: o.Target, Count: o.Count, Last: o.Last} // the latest last
 	}
 	if err == nil {
 		err = d.bans.Remember(list)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,9 +29,9 @@ const (
 	faultReadOnly    = "read-only disk"
 	faultNFT         = "nft " // and how it works, or not
 
-	// These strike guards only.
-	faultKillRest     = "kill everything but a guard's watchdogs"
-	faultKillWatchdog = "kill a guard's watchdog on duty"
+	// These strike guards, and safety nets, only.
+	faultKillRest     = "kill everything but the watchdogs"
+	faultKillWatchdog = "kill the watchdog on duty"
 	faultStopParent   = "stop a guard's parent"
 
 	// These are steps of their own.
@@ -105,9 +106,11 @@ func (h *host) signal(sig syscall.Signal, chosen func(process) bool) bool {
 
 // killWatchdog kills the one on duty of a guard's two.
 func (h *host) killWatchdog() bool {
-	onDuty, err := os.ReadFile(filepath.Join(h.disk(), "guard", "lock"))
-	if err != nil {
-		return false
+	var onDuty []string // of a guard, and of a safety net, which may be over
+	for _, watch := range []string{"guard", "safetynet"} {
+		if pid, err := os.ReadFile(filepath.Join(h.disk(), watch, "lock")); err == nil {
+			onDuty = append(onDuty, string(pid))
+		}
 	}
 	n := 0
 	for _, q := range h.program.processes() {
@@ -115,7 +118,7 @@ func (h *host) killWatchdog() bool {
 			n++
 		}
 	}
-	return n > 1 && h.signal(syscall.SIGKILL, func(q process) bool { return q.watchdog && strconv.Itoa(q.pid) == string(onDuty) })
+	return n > 1 && h.signal(syscall.SIGKILL, func(q process) bool { return q.watchdog && slices.Contains(onDuty, strconv.Itoa(q.pid)) })
 }
 
 // pause lets everything that was stopped go on after a while.

@@ -93,7 +93,7 @@ func TestPromises(t *testing.T) {
 // seedOf finds the first seed whose first life begins with such a step, and no other fault.
 func seedOf(wanted func(step) bool) string {
 	for seed := uint64(1); ; seed++ {
-		if s := newLife(seed, 0, 1)[0]; len(s.faults) == 0 && wanted(s) {
+		if s := newLife(seed, 0, 1, "")[0]; len(s.faults) == 0 && wanted(s) {
 			return fmt.Sprint("--seed=", seed)
 		}
 	}
@@ -112,6 +112,7 @@ func TestPowerCuts(t *testing.T) {
 
 // TestBrokenPromisesShow plays lives, of one step each, of a moonlatch that breaks its promises.
 func TestBrokenPromisesShow(t *testing.T) {
+	t.Parallel()
 	moonlatch := build(t)
 	tests := []struct {
 		name, script string // of a command line in $*

@@ -18,6 +18,7 @@ const (
 	doesAdd   = "adds"    // a table that is in nobody's way
 	doesBlock = "blocks"  // a table that lets nobody in, and a change of another program's
 	doesFlush = "flushes" // everything, Moonlatch's own too, and then blocks
+	doesReset = "resets"  // Moonlatch itself, by its command
 	doesFail  = "fails"   // blocks, and exits with an error
 	doesStay  = "stays"   // blocks, and runs on past the guard's time
 )
@@ -52,8 +53,10 @@ func guardScripts() map[string]string {
 }
 
 // guarded is a shell's line that notes when it ran, and then does it. It was armed before that.
-func guarded(does string) string {
+func (p *program) guarded(does string) string {
 	switch does {
+	case doesReset:
+		return "touch ran && " + strings.Join(append([]string{p.path}, p.arguments("reset")...), " ")
 	case doesFail:
 		return "touch ran && nft -f blocks.nft; exit 3"
 	case doesStay:
@@ -94,7 +97,7 @@ func (l *life) guardStep(ctx context.Context, s step) {
 	}
 	l.host.judge.only(l.kernel | s.locksOut() | l.afterFlush(s))
 	stop := l.narrow(ctx, s)
-	r := l.do(ctx, s, phaseFirst, "guard", "--for", s.trial.String(), "--", "sh", "-c", guarded(s.does))
+	r := l.do(ctx, s, phaseFirst, "guard", "--for", s.trial.String(), "--", "sh", "-c", l.prog.guarded(s.does))
 	stop()
 	if ctx.Err() == nil {
 		l.wantGuard(s, r)
@@ -117,13 +120,19 @@ func (l *life) guardStep(ctx context.Context, s step) {
 	if ctx.Err() == nil {
 		l.lookAtOthers(s, before, end)
 	}
+	if s.does == doesReset {
+		l.doubtBans() // they are back in the kernel with the rest, and off the record
+	}
 	l.clearOthers(s)
 }
 
 // locksOut is what a guarded command leads to.
 func (s step) locksOut() states {
-	if s.does == doesAdd {
+	switch s.does {
+	case doesAdd:
 		return 0
+	case doesReset:
+		return set(open)
 	}
 	return set(closed)
 }
@@ -230,7 +239,7 @@ func (l *life) awaitGuard(ctx context.Context, s step, end *guardEnd) {
 	rest := l.kernel
 	if end.stays {
 		rest |= s.locksOut()
-		if s.does == doesFlush {
+		if s.does == doesFlush || s.does == doesReset {
 			l.goneOurs()
 		}
 	}
@@ -291,7 +300,7 @@ func (l *life) lookAtOthers(s step, before string, end guardEnd) {
 	case flushed: // somebody may have done that after the guard's end
 	case slices.ContainsFunc(s.faults, fault.holdsUp): // and the command may have gone on after that
 	case now == before:
-		if !end.undone && len(s.faults) == 0 {
+		if !end.undone && len(s.faults) == 0 && s.does != doesReset {
 			l.breaks(undone, "a guard was confirmed, and yet undone")
 		}
 	case !end.stays:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -70,7 +71,7 @@ func (l *life) heal(ctx context.Context, s step) {
 // healsItself reports whether the daemon has to put back what somebody has flushed, without anybody's help: it
 // was there, and nothing was in its way. One that had to do so lately waits for longer.
 func (l *life) healsItself(s step) bool {
-	alone := l.outlive && l.prog.alive() && s.op != opReset && s.end != endReset && s.op != opGuard && !(l.before | l.stored).has(open)
+	alone := l.outlive && l.prog.alive() && !slices.Contains([]string{opReset, opOpen, opNet, opGuard}, s.op) && s.end != endReset && !(l.before | l.stored).has(open)
 	for _, f := range s.faults {
 		switch f.kind {
 		case faultFlush:

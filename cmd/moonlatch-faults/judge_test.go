@@ -102,8 +102,8 @@ func TestPermitsEnd(t *testing.T) {
 func TestLivesAreDecided(t *testing.T) {
 	met := map[string]bool{faultReboot: true, faultDamage: true, faultPower: true, faultClock: true} // steps of their own
 	for n := range uint64(40) {
-		life := newLife(5, n, 14)
-		if diff := cmp.Diff(life, newLife(5, n, 14), cmp.AllowUnexported(step{}, fault{})); diff != "" {
+		life := newLife(5, n, 14, "")
+		if diff := cmp.Diff(life, newLife(5, n, 14, ""), cmp.AllowUnexported(step{}, fault{})); diff != "" {
 			t.Fatal(diff)
 		}
 		for _, s := range life {

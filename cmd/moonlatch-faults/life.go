@@ -66,7 +66,7 @@ func (r *run) liveOut(ctx context.Context, number uint64) *life {
 	if _, ok := l.rest(ctx, set(open)); ok {
 		l.prove(ctx, variant1)
 	}
-	for i, s := range newLife(r.seed, number, r.steps) {
+	for i, s := range newLife(r.seed, number, r.steps, r.only) {
 		if ctx.Err() != nil || len(l.violations()) > 0 {
 			break
 		}
@@ -109,6 +109,10 @@ func (l *life) play(ctx context.Context, s step) {
 		l.banStep(ctx, s)
 	case opReset:
 		l.resetStep(ctx, s)
+	case opOpen:
+		l.openStep(ctx, s)
+	case opNet:
+		l.netStep(ctx, s)
 	case opGuard:
 		l.guardStep(ctx, s)
 	case opReboot:

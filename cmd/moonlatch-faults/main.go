@@ -14,6 +14,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -57,6 +59,7 @@ func options(args []string) (cfg config, output string, err error) {
 	f.IntVar(&cfg.faults, "faults", 2000, "how many `faults` to inject")
 	f.IntVar(&cfg.life, "life", -1, "play only the life of this `number`")
 	f.IntVar(&cfg.steps, "steps", 14, "how many `steps` a life has")
+	f.StringVar(&cfg.only, "only", "", "play steps of this `kind` only: "+kindsOfSteps())
 	f.IntVar(&cfg.parallel, "parallel", 16, "how many `lives` at the same time")
 	f.IntVar(&cfg.enough, "enough", 10, "begin no further life after so many `broken` ones")
 	f.DurationVar(&cfg.within, "within", 15*time.Minute, "begin no further life after this `time`")
@@ -69,6 +72,8 @@ func options(args []string) (cfg config, output string, err error) {
 		err = fmt.Errorf("%q: no arguments are expected", f.Arg(0))
 	case output != "text" && output != "json":
 		err = fmt.Errorf(`--output is "text" or "json", not %q`, output)
+	case cfg.only != "" && !slices.ContainsFunc(opWeights(), func(w weight) bool { return w.what == cfg.only }):
+		err = fmt.Errorf("--only is one of %s, not %q", kindsOfSteps(), cfg.only)
 	case cfg.faults < 1 || cfg.steps < 1 || cfg.parallel < 1 || cfg.enough < 1 || cfg.within <= 0:
 		err = errors.New("--faults, --steps, --parallel, --enough and --within must be more than nothing")
 	}
@@ -84,6 +89,15 @@ func options(args []string) (cfg config, output string, err error) {
 		cfg.seed = rand.Uint64N(1e9)
 	}
 	return cfg, output, err
+}
+
+// kindsOfSteps lists what --only may be.
+func kindsOfSteps() string {
+	var out []string
+	for _, w := range opWeights() {
+		out = append(out, fmt.Sprintf("%q", w.what))
+	}
+	return strings.Join(out, ", ")
 }
 
 // outside runs the program again in private namespaces.

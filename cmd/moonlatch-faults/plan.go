@@ -14,6 +14,8 @@ const (
 	opBan    = "ban"       // ban one of the pool
 	opUnban  = "unban"     // lift a ban
 	opReset  = "reset"     // open the firewall
+	opOpen   = "reset all" // open the machine, with what others have made of it
+	opNet    = "safetynet" // a watchdog resets everything at its tick
 	opGuard  = "guard"     // have a command change the rules of others, on guard
 	opReboot = "reboot"    // everything of ours and of the kernel's is gone; the boot unit runs
 	opDamage = "damage"    // the store is damaged, and then a reboot
@@ -29,6 +31,8 @@ const (
 	endReset    = "reset"
 	endExtend   = "extend"  // the trial, which expires later
 	endReplace  = "replace" // by another trial, which expires
+
+	endUndo = "undo" // of a reset of everything
 )
 
 // step is one thing to do, and the faults meanwhile. All of it is decided before
@@ -38,7 +42,7 @@ type step struct {
 	op      string
 	policy  kind
 	variant state
-	trial   time.Duration // or the time of a guard
+	trial   time.Duration // or the time of a guard, or between two ticks
 	does    string        // the command on guard
 	end     string
 	next    state // of endReplace
@@ -101,6 +105,9 @@ func (s step) String() string {
 	if s.op == opGuard {
 		words = append(words, "over a command that", s.does, "for", s.trial.String(), "then", s.end)
 	}
+	if s.op == opOpen && s.end == endUndo {
+		words = append(words, "then", s.end)
+	}
 	if !s.daemon {
 		words = append(words, "(no daemon)")
 	}
@@ -113,8 +120,8 @@ func (s step) String() string {
 	return strings.Join(words, " ")
 }
 
-// newLife decides a whole life of so many steps: the same numbers give the same life.
-func newLife(seed, number uint64, n int) []step {
+// newLife decides a whole life of so many steps, all of one kind unless that is empty: the same arguments give the same life.
+func newLife(seed, number uint64, n int, only string) []step {
 	r := rand.New(rand.NewPCG(seed, number))
 	steps := make([]step, n)
 	daemon := r.IntN(2) == 0
@@ -122,15 +129,21 @@ func newLife(seed, number uint64, n int) []step {
 		if r.IntN(4) == 0 {
 			daemon = !daemon
 		}
-		steps[i] = newStep(r, daemon)
+		for steps[i] = newStep(r, daemon); only != "" && steps[i].op != only; {
+			steps[i] = newStep(r, daemon)
+		}
 	}
 	return steps
+}
+
+func opWeights() []weight {
+	return []weight{{opTrial, 60}, {opGuard, 9}, {opBan, 13}, {opUnban, 4}, {opReset, 4}, {opOpen, 4}, {opNet, 2}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}
 }
 
 func newStep(r *rand.Rand, daemon bool) step {
 	s := step{
 		daemon:  daemon,
-		op:      weighed(r, []weight{{opTrial, 60}, {opGuard, 9}, {opBan, 13}, {opUnban, 4}, {opReset, 4}, {opReboot, 5}, {opDamage, 4}, {opPower, 2}}),
+		op:      weighed(r, opWeights()),
 		variant: variant1 + state(r.IntN(variants)),
 		next:    variant1 + state(r.IntN(variants)),
 		member:  r.IntN(len(poolAddrs())),
@@ -147,8 +160,13 @@ func newStep(r *rand.Rand, daemon bool) step {
 	default:
 		s.end = weighed(r, []weight{{endRollback, 15}, {endExpire, 55}, {endExtend, 10}, {endReset, 3}, {endReplace, 17}})
 	}
-	if s.op == opGuard {
-		s.does = weighed(r, []weight{{doesAdd, 20}, {doesBlock, 40}, {doesFlush, 20}, {doesFail, 10}, {doesStay, 10}})
+	switch s.op {
+	case opOpen:
+		s.end = weighed(r, []weight{{endReset, 60}, {endUndo, 40}})
+	case opNet:
+		s.trial = tick
+	case opGuard:
+		s.does = weighed(r, []weight{{doesAdd, 20}, {doesBlock, 40}, {doesFlush, 20}, {doesReset, 15}, {doesFail, 10}, {doesStay, 10}})
 		s.end = weighed(r, []weight{{endConfirm, 35}, {endRollback, 15}, {endExpire, 50}})
 		if s.does == doesStay {
 			s.end = endExpire
@@ -164,7 +182,7 @@ func newStep(r *rand.Rand, daemon bool) step {
 	for range weighed(r, []weight{{"", 10}, {"1", 50}, {"12", 30}, {"123", 10}}) {
 		f := newFault(r, s)
 		s.faults = append(s.faults, f)
-		if s.op == opGuard && f.holdsUp() {
+		if s.op == opGuard && (f.holdsUp() || s.does == doesReset && f.holdsUpReset()) {
 			s.does = doesAdd // what a command does after its guard's end is its own affair, so it locks nobody out
 		}
 		s.daemon = s.daemon && f.kind != faultAtCall // where a daemon runs, the command makes few calls
@@ -177,9 +195,15 @@ func newFault(r *rand.Rand, s step) fault {
 	if s.op == opGuard {
 		f.kind = weighed(r, []weight{{f.kind, 6}, {faultKillRest, 3}, {faultKillWatchdog, 4}, {faultStopParent, 2}})
 	}
+	if s.op == opNet {
+		f.kind = weighed(r, []weight{{f.kind, 6}, {faultKillRest, 3}, {faultKillWatchdog, 4}})
+	}
 	phases := 1
-	if s.op == opTrial || s.op == opGuard {
+	switch s.op {
+	case opTrial, opGuard, opNet:
 		phases = 3
+	case opOpen:
+		phases = 2
 	}
 	f.phase = r.IntN(phases)
 	// Commands take some tens of milliseconds on an idle machine.
@@ -206,7 +230,7 @@ func newFault(r *rand.Rand, s step) fault {
 // blocks reports whether something of the step may be in the way of its commands.
 func (s step) blocks() bool {
 	return s.op == opPower || s.does == doesStay || slices.ContainsFunc(s.faults, func(f fault) bool {
-		return f.holdsUp() || f.kind == faultStopDaemon || f.kind == faultStopParent || strings.HasPrefix(f.kind, faultNFT)
+		return f.holdsUp() || f.holdsUpReset() || f.kind == faultStopParent
 	})
 }
 
@@ -218,6 +242,11 @@ func (s step) spoilsDisk() bool {
 // holdsUp reports whether a guarded command may be held up past its guard's end.
 func (f fault) holdsUp() bool {
 	return f.kind == faultStopAll || f.kind == faultNFT+nftStopped
+}
+
+// holdsUpReset reports whether a reset may have to wait, for the daemon or for an nft that has the lock.
+func (f fault) holdsUpReset() bool {
+	return f.kind == faultStopDaemon || strings.HasPrefix(f.kind, faultNFT)
 }
 
 // weight is how often something is chosen.

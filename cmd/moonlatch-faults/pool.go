@@ -52,6 +52,9 @@ func (m *member) forget() {
 	}
 }
 
+// doubt says that a ban may be in force again, if its time is not over.
+func (m *member) doubt() { m.banned, m.unsure = false, true }
+
 // boot takes note that the kernel has lost the ban, and that what is on record was put back.
 func (m *member) boot() {
 	if !m.record {

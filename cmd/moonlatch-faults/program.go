@@ -121,8 +121,12 @@ func (p *program) environ() []string {
 	return append(os.Environ(), marker+p.name, "PATH="+p.bin()+":"+os.Getenv("PATH"), "NOTIFY_SOCKET=", "SSH_CONNECTION=")
 }
 
+func (*program) arguments(arg ...string) []string {
+	return append([]string{"--state", "state", "--socket", "control.sock"}, arg...)
+}
+
 func (p *program) command(ctx context.Context, arg ...string) *exec.Cmd {
-	argv := append([]string{p.path, "--state", "state", "--socket", "control.sock"}, arg...)
+	argv := append([]string{p.path}, p.arguments(arg...)...)
 	if p.clock != 0 {
 		s := strconv.Itoa(int(p.clock.Seconds()))
 		argv = append([]string{"unshare", "--time", "--boottime", s, "--monotonic", s, "--"}, argv...)

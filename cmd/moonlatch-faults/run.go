@@ -42,8 +42,9 @@ type config struct {
 	moonlatch string
 	seed      uint64
 	faults    int
-	life      int // -1 for as many as it takes
-	steps     int // in a life
+	life      int    // -1 for as many as it takes
+	steps     int    // in a life
+	only      string // the kind of all steps, "" for any
 	parallel  int
 	enough    int // broken lives, to end the run
 	within    time.Duration
@@ -135,6 +136,9 @@ func (r *run) take(ctx context.Context, number uint64) {
 		return
 	}
 	a := account{Life: number, Violations: l.broken, Trace: l.trace, Log: l.log, Again: fmt.Sprintf("bin/moonlatch-faults --seed %d --life %d --steps %d", r.seed, number, r.steps)}
+	if r.only != "" {
+		a.Again += fmt.Sprintf(" --only %q", r.only)
+	}
 	if l.busy != "" {
 		a.Busy = l.busy
 		r.unjudged = append(r.unjudged, a)

@@ -36,11 +36,7 @@ as --for says. The kernel ends the ban, with or without a daemon. What is protec
 			if err != nil {
 				return err
 			}
-			doc := struct {
-				APIVersion string `json:"apiVersion"`
-				control.Ban
-			}{control.Version, b}
-			return a.print(doc, func(w *writer) {
+			return a.print(b, func(w *writer) {
 				w.linef("%s is banned until %s", b.Target, b.Until.Local().Format(time.DateTime))
 				if kill {
 					w.linef("%s ended", count(b.Killed, "connection"))
@@ -164,7 +160,9 @@ func (a *app) bansCommand() *cobra.Command {
 	c.Flags().StringVar(&filter.sort, "sort", "left", "sort by "+strings.Join(control.BanOrders(), ", ")+"; a - before it sorts the other way round")
 	c.Flags().IntVar(&filter.limit, "limit", 0, "show at most so many")
 	c.RegisterFlagCompletionFunc("sort", completeWords(control.BanOrders()))
-	c.AddCommand(a.bansExportCommand(), a.bansImportCommand())
+	export, load := a.bansExportCommand(), a.bansImportCommand()
+	export.Args, load.Args = usage(export.Args), usage(load.Args)
+	c.AddCommand(export, load)
 	return c
 }
 

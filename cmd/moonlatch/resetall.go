@@ -121,11 +121,21 @@ func (a *app) keepSnapshot(ctx context.Context, t *foreign.Tools, filters bool) 
 		return false, err
 	}
 	s, err := t.Take(ctx)
-	if err != nil {
-		return false, err
+	if err == nil {
+		err = s.Save(a.snapshotFile())
 	}
-	err = s.Save(a.snapshotFile())
-	return err == nil, err
+	if err != nil { // what an earlier one took away is not what --undo is to bring back now
+		return false, errors.Join(err, remove(a.snapshotFile()))
+	}
+	return true, nil
+}
+
+// remove removes a file, if there is one.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // undoReset brings back what the last reset of everything took away.

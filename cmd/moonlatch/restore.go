@@ -29,10 +29,9 @@ puts the bans on record back, each for the time that is left of it.`,
 				return err
 			}
 			doc := struct {
-				APIVersion string `json:"apiVersion"`
 				control.Generation
 				Bans int `json:"bans_restored"`
-			}{control.Version, g, bans}
+			}{g, bans}
 			return a.print(doc, func(w *writer) {
 				w.linef("generation %d (%s) is in force", g.Number, g.Policy)
 				if bans > 0 {

@@ -302,3 +302,27 @@ func TestHoldsNothingOfItsCaller(t *testing.T) {
 		}
 	}
 }
+
+// TestDiesAtATick kills the process on duty while it does what is due at a tick: its standby does it, and does not wait
+// for the next tick, an hour later.
+func TestDiesAtATick(t *testing.T) {
+	w := newWorld(t)
+	o, err := w.Arm(Order{What: "a test", Time: time.Hour, Repeat: true}, w.save)
+	must(t, err)
+	o.Start = o.Start.In(2*time.Second - time.Hour)
+	must(t, write(w.path("pending/order.json"), o))
+	hang := filepath.Join(filepath.Dir(w.deed), "hang")
+	must(t, os.WriteFile(hang, nil, 0o600))
+	w.start()
+	pids := w.pids()
+	w.until("the tick", func() bool {
+		left, err := (Order{Start: o.Start, Time: o.Time}).Left()
+		return err == nil && left < -100*time.Millisecond
+	})
+	w.kill(syscall.SIGKILL, pids[0])
+	must(t, os.Remove(hang))
+	w.until("the standby does it", func() bool { return w.deeds() == 1 })
+	_, err = w.End()
+	must(t, err)
+	w.await(o)
+}

@@ -61,6 +61,7 @@ func (w *Watch) Standby(load Load, arg ...string) error {
 	if err != nil {
 		return err
 	}
+	d.heir = true
 	// Nothing may hold up what is to be done soon.
 	if left, err := d.order.Left(); err == nil && left > startPatience {
 		d.startStandby(arg)

@@ -18,6 +18,7 @@ type watchdog struct {
 	root    *os.Root // the order's folder
 	try     Try
 	alarm   *alarm
+	heir    bool           // it was the standby of one that died
 	standby io.WriteCloser // leads to the second process; nil if there is none
 	log     *slog.Logger
 }
@@ -32,7 +33,7 @@ func (d *watchdog) watch() Result {
 		}
 		d.rearm(now)
 	}
-	for next := d.order.Next(now); ; now = d.now() {
+	for next := d.next(now); ; now = d.now() {
 		switch state := decided(d.root); {
 		case state == ended:
 			return d.finish(Result{Outcome: Ended})
@@ -53,6 +54,20 @@ func (d *watchdog) watch() Result {
 			return d.finish(d.perform())
 		}
 	}
+}
+
+// next is the instant to act at. A standby that takes over soon after a tick does once more what the one that died
+// may have been at.
+func (d *watchdog) next(now boottime.Instant) boottime.Instant {
+	next := d.order.Next(now)
+	if !d.order.Repeat || !d.heir {
+		return next
+	}
+	last := next.In(-d.order.Time)
+	if passed, ok := now.Sub(last); ok && last != d.order.Start && passed < firstPatience {
+		return last
+	}
+	return next
 }
 
 // claim makes the order due and reports whether it is: not if it was called off

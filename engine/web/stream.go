@@ -17,6 +17,7 @@ import (
 )
 
 const (
+	maxStreams = 64 // clients that listen at a time
 	// A new client is told what was before, which is looked up among what the feed holds.
 	maxOpenings = 10 // a second, once maxStreams have come at once
 	heartbeat   = 15 * time.Second
@@ -28,7 +29,7 @@ const (
 // items, newest last; its id is that of the last one.
 type streams struct {
 	broadcast *broadcast
-	places    *places
+	places    chan struct{} // holds a token for each client
 	openings  *rate.Limiter
 	heartbeat time.Duration
 	patience  time.Duration
@@ -37,7 +38,7 @@ type streams struct {
 
 func newStreams(hub *feed.Hub) *streams {
 	return &streams{
-		broadcast: newBroadcast(hub), places: newPlaces(),
+		broadcast: newBroadcast(hub), places: make(chan struct{}, maxStreams),
 		openings:  rate.NewLimiter(maxOpenings, maxStreams),
 		heartbeat: heartbeat, patience: patience,
 	}
@@ -50,14 +51,13 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, &control.Error{Code: control.BadRequest, Message: err.Error()})
 		return
 	}
-	leave, ok := s.enter(r.RemoteAddr)
-	if !ok {
+	if !s.openings.Allow() || !s.enter() {
 		w.Header().Set("Retry-After", "10")
 		w.Header().Set("Connection", "close") // it must not hold a connection while it waits
-		refuse(w, http.StatusServiceUnavailable, control.Busy, fmt.Sprintf("%d pages listen already, %d from one other host, or too many came at once: try again in some seconds", maxStreams, maxOfOne))
+		refuse(w, http.StatusServiceUnavailable, control.Busy, fmt.Sprintf("%d pages listen already, or too many came at once: try again in some seconds", maxStreams))
 		return
 	}
-	defer leave()
+	defer func() { <-s.places }()
 	if s.listeners != nil {
 		s.listeners.Inc()
 		defer s.listeners.Dec()
@@ -67,11 +67,13 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(r.Context(), c)
 }
 
-func (s *streams) enter(client string) (leave func(), ok bool) {
-	if !s.openings.Allow() {
-		return nil, false
+func (s *streams) enter() bool {
+	select {
+	case s.places <- struct{}{}:
+		return true
+	default:
+		return false
 	}
-	return s.places.enter(client)
 }
 
 func (s *streams) serve(ctx context.Context, c *client) {
