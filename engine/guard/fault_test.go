@@ -91,16 +91,19 @@ func TestOneAfterAnother(t *testing.T) {
 	w := newWorld(t)
 	w.arm(time.Hour)
 	for range 3 {
-		var before []int
-		w.until("two watchdogs", func() bool { before = w.pids(); return len(before) == 2 })
+		w.until("two watchdogs", func() bool {
+			_, one, err := w.holder(onDuty)
+			_, other, otherErr := w.holder(standby)
+			return one && other && err == nil && otherErr == nil
+		})
 		b, err := os.ReadFile(w.path("lock"))
 		must(t, err)
-		onDuty, err := strconv.Atoi(string(b))
+		first, err := strconv.Atoi(string(b))
 		must(t, err)
-		w.kill(syscall.SIGKILL, onDuty)
+		w.kill(syscall.SIGKILL, first)
 		w.until("another one is on duty", func() bool {
 			b, err := os.ReadFile(w.path("lock"))
-			return err == nil && len(b) > 0 && string(b) != strconv.Itoa(onDuty)
+			return err == nil && len(b) > 0 && string(b) != strconv.Itoa(first)
 		})
 	}
 	o, err := w.Now()

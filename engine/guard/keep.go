@@ -46,6 +46,7 @@ func (w *Watch) Standby(load Load, arg ...string) error {
 	}
 	second, err := w.lock(standby)
 	if err != nil {
+		d.log.Error("no standby", "error", err)
 		return err
 	}
 	sayReady()

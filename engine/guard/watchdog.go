@@ -56,18 +56,20 @@ func (d *watchdog) watch() Result {
 	}
 }
 
-// next is the instant to act at. A standby that takes over soon after a tick does once more what the one that died
-// may have been at.
+// next is the instant to act at. A standby that takes over does at once what the one that died has not done, as far as
+// is on record, at the last tick.
 func (d *watchdog) next(now boottime.Instant) boottime.Instant {
 	next := d.order.Next(now)
-	if !d.order.Repeat || !d.heir {
+	last := next.In(-d.order.Time)
+	passed, ok := now.Sub(last)
+	if !d.order.Repeat || !d.heir || !ok || last == d.order.Start {
 		return next
 	}
-	last := next.In(-d.order.Time)
-	if passed, ok := now.Sub(last); ok && last != d.order.Start && passed < firstPatience {
-		return last
+	r, err := d.Last()
+	if err == nil && r.Start == d.order.Start && r.Outcome == Done && r.At.After(time.Now().Add(-passed)) {
+		return next
 	}
-	return next
+	return last
 }
 
 // claim makes the order due and reports whether it is: not if it was called off
