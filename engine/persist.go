@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"moonlatch/engine/ban"
@@ -34,69 +33,80 @@ func (f *Firewall) restoreBans(ctx context.Context, again bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := f.bans.Restore(again)
+	r, err := f.bans.Restore(again, hostAddresses())
 	if err != nil {
 		return 0, err
 	}
-	own := hostAddresses()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	parts, done, read := make(chan []ban.Ban, 1), make(chan []ban.Ban, 3), make(chan error, 1)
-	for range cap(done) { // one is read, one waits, one is on its way to the kernel
-		done <- nil
+	reader := newBanReader(ctx, s)
+	n, err := r.Add(ctx, reader.next)
+	cancel()
+	for range reader.parts { // let it end
 	}
-	go func() {
-		defer close(parts)
-		read <- readBans(ctx, s, own, parts, done)
-	}()
-	n := 0
-	for part := range parts {
-		put, err := r.Add(ctx, part)
-		n += put
-		done <- part[:0]
-		if err != nil {
-			cancel()
-			for part := range parts { // let the reader end
-				done <- part[:0]
-			}
-			return n, errors.Join(err, ignoreCanceled(<-read))
-		}
+	if left, example := r.Spared(); left > 0 {
+		f.log.Warn("bans on record are not put back, because they would ban who is protected, or this host itself", "bans", left, "example", example)
 	}
-	return n, <-read
+	if readErr := reader.err; err == nil || !errors.Is(readErr, context.Canceled) {
+		err = errors.Join(err, readErr)
+	}
+	return n, err
 }
 
-func ignoreCanceled(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+// banReader reads the bans that are to be in force, those of one kernel set after those of another.
+type banReader struct {
+	parts chan []ban.Ban // closed at the end
+	done  chan []ban.Ban // to be used again
+	err   error          // to be read at the end
+
+	last []ban.Ban // what next returned
 }
 
-// readBans reads the bans that are to be in force, those of one kernel set after those of another, into
-// parts that are done with.
-func readBans(ctx context.Context, s *store.Store, spared []netip.Prefix, to chan<- []ban.Ban, done <-chan []ban.Ban) error {
-	part := <-done
+func newBanReader(ctx context.Context, s *store.Store) *banReader {
+	r := &banReader{parts: make(chan []ban.Ban), done: make(chan []ban.Ban, 2)}
+	for range cap(r.done) { // one is read while the other is on its way to the kernel
+		r.done <- make([]ban.Ban, 0, restoreAtOnce)
+	}
+	go r.read(ctx, s)
+	return r
+}
+
+// next returns bans, valid until it is called again, and none at the end.
+func (r *banReader) next() []ban.Ban {
+	if r.last != nil {
+		r.done <- r.last[:0]
+	}
+	r.last = <-r.parts
+	return r.last
+}
+
+// read is what another goroutine does meanwhile.
+func (r *banReader) read(ctx context.Context, s *store.Store) {
+	defer close(r.parts)
+	part := <-r.done
 	send := func() bool {
 		select {
-		case to <- part:
-			part = <-done
+		case r.parts <- part:
+		case <-ctx.Done():
+			return false
+		}
+		select {
+		case part = <-r.done:
 			return true
 		case <-ctx.Done():
 			return false
 		}
 	}
 	err := s.Bans(ctx, time.Now(), func(b store.Ban) bool {
-		overlaps := func(p netip.Prefix) bool { return p.Overlaps(b.Target) }
-		if b.Trial || slices.ContainsFunc(spared, overlaps) {
-			return true
+		if !b.Trial {
+			part = append(part, ban.Ban{Target: b.Target, Since: b.Since, Until: b.Until, Why: b.Why, By: b.By, Origin: ban.Origin(b.Origin)})
 		}
-		part = append(part, ban.Ban{Target: b.Target, Since: b.Since, Until: b.Until, Why: b.Why, By: b.By, Origin: ban.Origin(b.Origin)})
 		return len(part) < restoreAtOnce || send()
 	})
-	if err == nil && ctx.Err() == nil {
+	if err == nil && ctx.Err() == nil && len(part) > 0 {
 		send()
 	}
-	return errors.Join(err, ctx.Err())
+	r.err = errors.Join(err, ctx.Err())
 }
 
 // persist keeps the bans of the kernel and of the store the same, and counts what bans drop.

@@ -34,7 +34,7 @@ func measureScrapeOfBans(ctx context.Context, b *bench) error {
 	defer daemon.kill()
 	k, _ := kinds()
 	scrapes := func(bans int) ([]float64, error) {
-		err := c.Load(nft.Table{Family: nft.Inet, Name: coreTable}, k.bans, func(yield func(nft.Element) bool) {
+		_, err := c.Load(nft.Table{Family: nft.Inet, Name: coreTable}, k.bans, func(yield func(nft.Element) bool) {
 			for i := range bans {
 				if !yield(nft.Element{Prefix: k.ban(i), Timeout: time.Hour}) {
 					return

@@ -111,6 +111,9 @@ func (x *index) remove(t target) {
 }
 
 func (x *index) get(t target) (entry, bool) {
+	if x.lengths[t.bits].Load() == 0 {
+		return entry{}, false
+	}
 	s := x.shard(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -57,7 +57,7 @@ func (b *Book) restore() error {
 		if s.net() || b.index.none(s) {
 			continue
 		}
-		if err := b.nft.Load(core(), string(s), b.lost(s)); err != nil {
+		if _, err := b.nft.Load(core(), string(s), b.lost(s)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"go4.org/netipx"
+
 	"moonlatch/engine/nft"
 )
 
@@ -18,12 +20,20 @@ type Restoration struct {
 	book  *Book
 	empty map[set]bool // what held nothing when it began: there is nobody to ask the kernel for
 	again bool
+	spare *netipx.IPSet
+
+	spared  int
+	example netip.Prefix
 }
 
 // Restore begins a Restoration. With again set, bans that are in force get back what is
-// remembered of them, as after Mend, which knows no reasons.
-func (b *Book) Restore(again bool) (*Restoration, error) {
-	r := &Restoration{book: b, empty: make(map[set]bool), again: again}
+// remembered of them, as after Mend, which knows no reasons. What overlaps with the spared is treated as what is protected.
+func (b *Book) Restore(again bool, spared []netip.Prefix) (*Restoration, error) {
+	spare, err := protectedSet(spared)
+	if err != nil {
+		return nil, fmt.Errorf("restore bans: %w", err)
+	}
+	r := &Restoration{book: b, empty: make(map[set]bool), again: again, spare: spare}
 	for _, s := range bannedSets() {
 		info, err := b.nft.SetInfo(core(), string(s))
 		if err != nil && !errors.Is(err, nft.ErrNotExist) {
@@ -34,33 +44,62 @@ func (b *Book) Restore(again bool) (*Restoration, error) {
 	return r, nil
 }
 
-// Add puts bans back, and returns how many. Config.Changed is not told of them. It leaves out those that have ended, those
-// of what is protected, of what cannot be banned, and of what is banned already. Of
-// hosts, thousands at once are fastest, those of one kernel set behind each other.
-func (r *Restoration) Add(ctx context.Context, bans []Ban) (int, error) {
+// Spared tells how many bans were left out because of who is protected, and the target of one of them.
+func (r *Restoration) Spared() (n int, example netip.Prefix) { return r.spared, r.example }
+
+// Add puts bans back, and returns how many. next returns some of them, which are done with when it is called again, and none
+// after the last ones. Config.Changed is not told of them. Add leaves out those that have ended, those of what is protected, of
+// what cannot be banned, and of what is banned already. Of hosts, thousands at once are fastest, those of one kernel
+// set behind each other.
+//
+// Where the Book is run, those who wait for it are served each time before next is called.
+func (r *Restoration) Add(ctx context.Context, next func() []Ban) (n int, err error) {
+	for bans := next(); len(bans) > 0; bans = next() {
+		put, err := r.add(ctx, bans, next)
+		n += put
+		if err != nil {
+			return n, fmt.Errorf("restore bans: %w", err)
+		}
+	}
+	return n, nil
+}
+
+func (r *Restoration) add(ctx context.Context, bans []Ban, next func() []Ban) (int, error) {
 	b := r.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p := part{Restoration: r, bans: bans, now: b.clock(), wall: b.cfg.Now(), indexed: b.adopted.Load() || b.adoption != nil}
+	spare, err := union(b.guarded.Load().all, r.spare)
+	if err != nil {
+		return 0, err
+	}
+	p := part{Restoration: r, spare: spare, indexed: b.adopted.Load() || b.adoption != nil}
+	p.begin(bans)
+	if !p.indexed {
+		p.nextBans = next
+	}
 	n, err := p.load()
 	b.recount = true
 	if err == nil {
 		err = b.write(ctx, change{put: p.rest, quiet: true})
 	}
 	if err != nil {
-		return n, fmt.Errorf("restore bans: %w", err)
+		return n, err
 	}
 	return n + len(p.rest), nil
 }
 
-// part is an Add under way. The caller holds Book.mu.
+// part is an add under way. The caller holds Book.mu.
 type part struct {
 	*Restoration
-	bans []Ban // that are left
-	now  time.Duration
-	wall time.Time
+	bans     []Ban        // that are left
+	nextBans func() []Ban // and after these; nil if these are all
+	now      time.Duration
+	wall     int64 // the time of day, in milliseconds
+	spare    *netipx.IPSet
 
 	next held // goes into a set of hosts that holds nothing of it
+	into set  // which is this one
+	asks bool // whether the kernel is to be asked what that holds
 	more bool // there is a next
 	rest []held
 	said remark
@@ -70,26 +109,31 @@ type part struct {
 	loaded  []target // of the load under way, what the index knows
 }
 
+// begin takes bans as they are now.
+func (p *part) begin(bans []Ban) {
+	p.bans, p.now, p.wall = bans, p.book.clock(), p.book.cfg.Now().UnixMilli()
+}
+
 // load puts back what is new in sets of hosts, and returns how many. What is to be written otherwise is in p.rest then.
 func (p *part) load() (n int, err error) {
 	b := p.book
 	for err = p.advance(); err == nil && p.more; {
-		s, taken := p.next.set(), 0
+		s, added := p.into, 0
 		p.loaded = p.loaded[:0]
 		var stop error
-		err = b.nft.Load(core(), string(s), func(yield func(nft.Element) bool) {
-			for stop == nil && p.more && p.next.set() == s && yield(p.element()) {
-				taken++
+		added, err = b.nft.Load(core(), string(s), func(yield func(nft.Element) bool) {
+			for stop == nil && p.more && p.into == s && yield(p.element()) {
 				stop = p.advance()
 			}
 		})
+		n += added
 		if err != nil {
-			for _, t := range p.loaded {
+			for _, t := range p.loaded[added:] {
 				b.index.remove(t)
 			}
 			return n, err
 		}
-		n, err = n+taken, stop
+		err = stop
 	}
 	return n, err
 }
@@ -120,42 +164,62 @@ func (r *remark) comment(n *note) string {
 // advance finds the next ban that goes into a set of hosts, and keeps those that do not.
 func (p *part) advance() error {
 	b := p.book
-	for p.more = false; len(p.bans) > 0 && !p.more; {
-		h, ok := b.heldAgain(&p.bans[0], p.now, p.wall)
+	for p.more = false; !p.more; {
+		if len(p.bans) == 0 && p.nextBans != nil {
+			p.begin(p.nextBans())
+		}
+		if len(p.bans) == 0 {
+			return nil
+		}
+		ban := &p.bans[0]
 		p.bans = p.bans[1:]
-		if !ok {
+		if !p.hold(ban) {
 			continue
 		}
-		s := h.set()
-		if !p.empty[s] && !b.adopted.Load() {
-			if err := b.ask(h.target, p.now); err != nil {
+		if s := p.next.set(); s != p.into {
+			p.into, p.asks = s, !p.empty[s] && !b.adopted.Load()
+		}
+		if p.asks {
+			if err := b.ask(p.next.target, p.now); err != nil {
 				return err
 			}
 		}
-		there, banned := b.index.get(h.target)
+		there, banned := b.index.get(p.next.target)
 		switch {
-		case !banned && !s.net():
-			p.next, p.more = h, true
-		case !banned, p.again && sameEnd(there.until(), h.until):
-			p.rest = append(p.rest, h)
+		case !banned && !p.into.net():
+			p.more = true
+		case !banned, p.again && sameEnd(there.until(), p.next.until):
+			p.rest = append(p.rest, p.next)
 		}
 	}
 	return nil
 }
 
-// heldAgain is a ban as the book is to hold it, if it is to.
-func (b *Book) heldAgain(ban *Ban, now time.Duration, wall time.Time) (held, bool) {
-	p, err := normalTarget(ban.Target)
-	if err != nil || b.guarded.Load().all.OverlapsPrefix(p) {
-		return held{}, false
+// hold makes a ban the next one, if it is to be in force.
+func (p *part) hold(ban *Ban) bool {
+	target, err := normalTarget(ban.Target)
+	if err != nil {
+		return false
 	}
-	n := note{by: ban.By, why: ban.Why, origin: ban.Origin, age: max(0, wall.Sub(ban.Since))}
-	until := forever
+	const most = int64(MaxTime / time.Millisecond)
+	since, until := ban.Since.UnixMilli(), forever
 	if !ban.Until.IsZero() {
 		// No more than the whole of it, where the clock is behind: not every machine has one that runs while it is off.
-		until = now + min(ban.Until.Sub(wall), ban.Until.Sub(ban.Since), MaxTime)
+		ends := ban.Until.UnixMilli()
+		left := min(ends-p.wall, ends-since, most)
+		if left <= 0 {
+			return false
+		}
+		until = p.now + time.Duration(left)*time.Millisecond
 	}
-	return held{targetOf(p), n, until}, until > now
+	if p.spare.OverlapsPrefix(target) {
+		p.spared++
+		p.example = target
+		return false
+	}
+	age := time.Duration(min(max(0, p.wall-since), most)) * time.Millisecond
+	p.next = held{targetOf(target), note{by: ban.By, why: ban.Why, origin: ban.Origin, age: age}, until}
+	return true
 }
 
 // sameEnd reports whether two bans end together, but for what clocks and rounding make of it.

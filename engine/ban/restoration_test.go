@@ -3,6 +3,7 @@ package ban
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -31,10 +32,10 @@ func TestRestore(t *testing.T) {
 			person.By, person.Origin = "ann", Manual
 			alike := was("198.51.100.11", time.Hour, time.Hour)
 			alike.Origin = Manual
-			r, err := b.Restore(false)
+			r, err := b.Restore(false, []netip.Prefix{prefix("198.51.100.77"), prefix("2001:db8:3::1")})
 			must(t, err)
 			mustBan(t, b, ask("198.51.100.200", 5*time.Hour)) // meanwhile
-			n, err := r.Add(t.Context(), []Ban{
+			n, err := r.Add(t.Context(), parts(2, []Ban{
 				was("198.51.100.1", 40*time.Minute, 20*time.Minute),
 				was("198.51.100.2", time.Hour, -time.Second),
 				was("192.0.2.5", time.Hour, time.Hour),
@@ -50,8 +51,15 @@ func TestRestore(t *testing.T) {
 				was("2001:db8::/64", time.Hour, time.Hour),
 				was("2001:db8:1::/64", time.Hour, time.Hour),
 				was("2001:db8:2::1", time.Hour, time.Hour),
-			})
+				was("198.51.100.77", time.Hour, time.Hour),
+				was("198.51.100.64/28", time.Hour, time.Hour),
+				was("198.51.100.77", time.Hour, -time.Second),
+				was("2001:db8:3::/64", time.Hour, time.Hour),
+			}))
 			must(t, err)
+			if n, example := r.Spared(); n != 7 || example != prefix("2001:db8:3::/64") {
+				t.Errorf("%d spared, such as %s", n, example)
+			}
 			want := []listed{
 				local("198.51.100.1", 20*time.Minute),
 				local("198.51.100.3", time.Hour),
@@ -73,18 +81,28 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// parts is bans, size at a time, each part in the memory of the one before.
+func parts(size int, bans []Ban) func() []Ban {
+	part := make([]Ban, size)
+	return func() []Ban {
+		part = part[:copy(part[:size], bans)]
+		bans = bans[len(part):]
+		return part
+	}
+}
+
 // TestRestoreAgain leaves what is banned meanwhile as it is, in the kernel and in the book.
 func TestRestoreAgain(t *testing.T) {
 	b := open(t, Config{})
 	runAdopted(t, b)
 	mustBan(t, b, ask("198.51.100.1", 5*time.Hour))
-	r, err := b.Restore(false)
+	r, err := b.Restore(false, nil)
 	must(t, err)
 	old := Ban{Target: prefix("198.51.100.1"), Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), By: "old", Origin: Local}
 	more := old
 	more.Target = prefix("198.51.100.2")
 	for _, want := range []int{1, 0} {
-		if n, err := r.Add(t.Context(), []Ban{old, more}); n != want || err != nil {
+		if n, err := r.Add(t.Context(), parts(1, []Ban{old, more})); n != want || err != nil {
 			t.Errorf("%d put back, %v, want %d", n, err, want)
 		}
 	}
@@ -100,14 +118,14 @@ func TestRestoreAgain(t *testing.T) {
 func TestRestoreRefused(t *testing.T) {
 	b := open(t, Config{})
 	runAdopted(t, b)
-	r, err := b.Restore(false)
+	r, err := b.Restore(false, nil)
 	must(t, err)
 	command(t, "delete table inet moonlatch; table inet moonlatch { set banned4 { type ipv4_addr; flags timeout; size 1; }; }")
 	var bans []Ban
 	for i := range 3 {
 		bans = append(bans, Ban{Target: host(i), Since: time.Now(), Until: time.Now().Add(time.Hour), By: "old", Origin: Local})
 	}
-	if n, err := r.Add(t.Context(), bans); n != 0 || !errors.Is(err, nft.ErrFull) {
+	if n, err := r.Add(t.Context(), parts(2, bans)); n != 0 || !errors.Is(err, nft.ErrFull) {
 		t.Errorf("%d put back, %v", n, err)
 	}
 	if n := b.InForce(); n != 0 {

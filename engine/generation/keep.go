@@ -30,7 +30,7 @@ func (c *change) inherit(n uint64, kept []ruleset.Kept) (notes []string, err err
 			notes = append(notes, fmt.Sprintf("generation %d: kept set %s: %s", n, k.Set, note))
 		}
 		if err == nil && len(elements) > 0 {
-			err = c.nft.Load(nft.Table{Family: family, Name: ruleset.Table(n)}, k.Set, slices.Values(elements))
+			_, err = c.nft.Load(nft.Table{Family: family, Name: ruleset.Table(n)}, k.Set, slices.Values(elements))
 		}
 		if err != nil {
 			return notes, fmt.Errorf("take over the content of set %s from generation %d: %w; nothing was changed", k.Set, from.number, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,8 @@ type Client struct {
 	read   *conn
 	write  *conn
 	mine   mine
+
+	buffers sync.Pool // of *loadBuffers
 }
 
 // Open connects to nf_tables of the calling thread's network namespace. It returns ErrUnsupported where the kernel

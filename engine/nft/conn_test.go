@@ -82,7 +82,7 @@ func TestLoadWithLittleRoom(t *testing.T) {
 	}
 	c.write.room = 1 << 30 // and there is no more to be had
 	table := Table{Family: Inet, Name: "t"}
-	err = c.Load(table, "s", func(yield func(Element) bool) {
+	_, err = c.Load(table, "s", func(yield func(Element) bool) {
 		for i := range uint32(n) {
 			addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 			if !yield(Element{Prefix: netip.PrefixFrom(addr, 32), Timeout: time.Hour}) {

@@ -13,7 +13,7 @@ func (c *Client) Fill(f ruleset.Fill, table string) error {
 	if err != nil {
 		return err
 	}
-	err = c.Load(Table{Family: family, Name: table}, f.Set, func(yield func(Element) bool) {
+	_, err = c.Load(Table{Family: family, Name: table}, f.Set, func(yield func(Element) bool) {
 		for p := range f.Addrs.Prefixes() {
 			if !yield(Element{Prefix: p}) {
 				return

@@ -47,7 +47,11 @@ func TestLoad(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt.set, " ", tt.n), func(t *testing.T) {
 			c := open(t, sets)
-			must(t, c.Load(table, tt.set, spread(tt.first, tt.n)))
+			for range 2 { // the second time in the memory of the first; what is there already stays
+				if n, err := c.Load(table, tt.set, spread(tt.first, tt.n)); n != tt.n || err != nil {
+					t.Fatalf("%d added, %v", n, err)
+				}
+			}
 			got, err := c.Elements(table, tt.set)
 			must(t, err)
 			for i := range got {
@@ -72,7 +76,9 @@ func TestLoadNothing(t *testing.T) {
 	c := open(t, sets)
 	before, err := c.GenID()
 	must(t, err)
-	must(t, c.Load(table, "host4", spread("10.0.0.0/32", 0)))
+	if n, err := c.Load(table, "host4", spread("10.0.0.0/32", 0)); n != 0 || err != nil {
+		t.Errorf("%d added, %v", n, err)
+	}
 	if after, err := c.GenID(); err != nil || after != before {
 		t.Errorf("the generation went from %d to %d, %v", before, after, err)
 	}
@@ -97,7 +103,7 @@ func TestLoadRefused(t *testing.T) {
 			c := open(t, sets)
 			command(t, "add set inet t roomy4 { type ipv4_addr; flags timeout; }", "-f", "-")
 			taken := 0
-			err := c.Load(table, tt.set, func(yield func(nft.Element) bool) {
+			added, err := c.Load(table, tt.set, func(yield func(nft.Element) bool) {
 				for e := range spread("10.0.0.0/32", tt.n) {
 					if taken++; taken == tt.n && tt.last.Prefix.IsValid() {
 						e = tt.last
@@ -114,6 +120,10 @@ func TestLoadRefused(t *testing.T) {
 				tt.is = err
 			}
 			wantErr(t, err, tt.is, tt.text)
+			info, infoErr := c.SetInfo(table, tt.set)
+			if infoErr == nil && !info.Interval && info.Count >= 0 && info.Count != added {
+				t.Errorf("%d added, and the set holds %d", added, info.Count)
+			}
 			if early := taken < tt.n; early != tt.early {
 				t.Errorf("%d of %d elements were asked for", taken, tt.n)
 			}
