@@ -36,6 +36,7 @@ type bareSet struct {
 	v6       bool
 	interval bool
 	timeout  time.Duration
+	expires  time.Duration // what is left of the timeout; 0 for all of it
 	comment  string
 }
 
@@ -83,6 +84,9 @@ func (s bareSet) pattern() pattern {
 	var rest []byte
 	if s.timeout > 0 {
 		rest = append(rest, attribute(unix.NFTA_SET_ELEM_TIMEOUT, be64(uint64(s.timeout/time.Millisecond)))...)
+	}
+	if s.expires > 0 {
+		rest = append(rest, attribute(unix.NFTA_SET_ELEM_EXPIRATION, be64(uint64(s.expires/time.Millisecond)))...)
 	}
 	if s.comment != "" { // as nft keeps one: type 0, length, text
 		rest = append(rest, attribute(unix.NFTA_SET_ELEM_USERDATA, []byte{0, byte(len(s.comment) + 1)}, text(s.comment))...)

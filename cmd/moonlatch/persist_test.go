@@ -3,15 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/netns/netnstest"
+	"moonlatch/engine/nft"
+	"moonlatch/engine/store"
 )
 
 // TestBansOutlastKills kills the daemon again and again while bans are made, and finds
@@ -67,6 +73,54 @@ func TestBansOutlastKills(t *testing.T) {
 	must(t, boot.Start(cmd))
 	cmd.Wait() // no generation was confirmed, which it says
 	w.allBanned("after a boot", acknowledged)
+}
+
+// TestRestoreKilled kills a restore on its way: the next one puts back what is missing, and leaves what is there.
+func TestRestoreKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 20_000
+	s, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(w.dir, "state"), Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	for i := range n {
+		target := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32)
+		s.Keep(store.Ban{Target: target, Since: since, Until: since.Add(10 * time.Hour), Origin: "local", By: "portscan", Why: strconv.Itoa(i)})
+	}
+	must(t, s.Close())
+	var kernel *nft.Client
+	must(t, w.server.Do(func() error {
+		kernel, err = nft.Open(nft.Config{})
+		return err
+	}))
+	defer kernel.Close()
+	first := netip.MustParsePrefix("10.1.0.0/32")
+	begun := func() bool {
+		_, ok, err := kernel.Element(nft.Table{Family: nft.Inet, Name: "moonlatch"}, "banned4", first)
+		return ok && err == nil
+	}
+	killed := w.command("restore")
+	must(t, w.server.Start(killed))
+	ended := make(chan error)
+	go func() { ended <- killed.Wait() }()
+	for !begun() {
+		select {
+		case <-ended:
+			t.Fatal("the restore has ended and put nothing back")
+		case <-time.After(100 * time.Microsecond):
+		}
+	}
+	killed.Process.Kill()
+	<-ended
+	t.Logf("killed with %d of %d bans in force", len(w.bans()), n)
+	w.run("restore") // no generation was confirmed, which it says
+	in := w.bans()
+	for i := range n {
+		b := in[fmt.Sprintf("10.1.%d.%d", i>>8, i&255)]
+		if b.Why != strconv.Itoa(i) || b.By != "portscan" || b.Since.Sub(since).Abs() > 5*time.Second || b.Until.Sub(since.Add(10*time.Hour)).Abs() > 5*time.Second {
+			t.Fatalf("after a second restore ban %d of %d in force is %+v", i, len(in), b)
+		}
+	}
 }
 
 func (w *world) allBanned(when string, targets []string) {
