@@ -300,7 +300,7 @@ func TestListsNothing(t *testing.T) {
 	core := nft.Table{Family: nft.Inet, Name: ruleset.CoreTable}
 	generation := nft.Table{Family: nft.Inet, Name: ruleset.Table(1)}
 	for table, set := range map[nft.Table]string{core: "banned4", generation: "feed4"} {
-		if err := c.Load(table, set, many(n)); err != nil {
+		if _, err := c.Load(table, set, many(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
