@@ -69,9 +69,9 @@ func TestAggregationOutlastsRestart(t *testing.T) {
 			must(t, next.Aggregate(DefaultAggregation()))
 			runAdopted(t, next)
 			mustBan(t, next, ask("192.0.2.1", time.Hour)) // before what was is back
-			r, err := next.Restore(false)
+			r, err := next.Restore(false, nil)
 			must(t, err)
-			_, err = r.Add(t.Context(), bans)
+			_, err = r.Add(t.Context(), parts(len(bans), bans))
 			must(t, err)
 			return next
 		},
