@@ -25,22 +25,56 @@ func (f *Firewall) Ban(ctx context.Context, req control.BanRequest) (control.Ban
 	if err := ban.CheckTarget(target); err != nil {
 		return control.Ban{}, explain(err)
 	}
-	if err := spareHost(target); err != nil {
-		return control.Ban{}, explain(err)
+	asked := ban.Request{Target: target, Times: []time.Duration{req.For}, Why: req.Why, By: "manual", Origin: ban.Manual}
+	do := f.banWhole
+	if req.Split {
+		do = f.banSplit
 	}
-	b, err := f.bans.Ban(ctx, ban.Request{
-		Target: target, Times: []time.Duration{req.For}, Why: req.Why, By: "manual", Origin: ban.Manual,
-	})
+	out, banned, err := do(ctx, asked)
 	if err != nil {
 		return control.Ban{}, explain(err)
 	}
-	out := f.tellBan(b)
 	if req.Kill {
-		if out.Killed, err = connection.Cut([]netip.Prefix{b.Target}); err != nil {
+		if out.Killed, err = connection.Cut(banned); err != nil {
 			return out, explain(fmt.Errorf("%s is banned, but what is established with it may go on: %w", out.Target, err))
 		}
 	}
 	return out, nil
+}
+
+// banWhole bans a target, or says what else can be done about it.
+func (f *Firewall) banWhole(ctx context.Context, asked ban.Request) (control.Ban, []netip.Prefix, error) {
+	err := spareHost(asked.Target)
+	var b ban.Ban
+	if err == nil {
+		b, err = f.bans.Ban(ctx, asked)
+	}
+	if errors.Is(err, ban.ErrProtected) && !asked.Target.IsSingleIP() {
+		err = fmt.Errorf("%w; moonlatch ban %s --split bans the rest of it", err, asked.Target)
+	}
+	if err != nil {
+		return control.Ban{}, nil, err
+	}
+	return f.tellBan(b), []netip.Prefix{b.Target}, nil
+}
+
+// banSplit bans what of a target is not protected.
+func (f *Firewall) banSplit(ctx context.Context, asked ban.Request) (control.Ban, []netip.Prefix, error) {
+	s, err := f.bans.BanSplit(ctx, asked, hostAddresses())
+	if err != nil {
+		return control.Ban{}, nil, err
+	}
+	out := f.tellBan(s.Bans[0])
+	out.Target = showTarget(asked.Target)
+	var banned []netip.Prefix
+	for _, b := range s.Bans {
+		banned = append(banned, b.Target)
+		out.Parts = append(out.Parts, showTarget(b.Target))
+	}
+	for _, p := range s.But {
+		out.But = append(out.But, showTarget(p))
+	}
+	return out, banned, nil
 }
 
 // connected finds out whom this host has opened connections to.

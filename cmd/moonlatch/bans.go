@@ -18,7 +18,7 @@ import (
 func (a *app) banCommand() *cobra.Command {
 	length := duration(time.Hour)
 	var why string
-	var kill bool
+	var kill, split bool
 	c := &cobra.Command{
 		Use:   "ban ADDRESS|PREFIX",
 		Short: "Drop everything from an address or a prefix for a time",
@@ -32,12 +32,15 @@ as --for says. The kernel ends the ban, with or without a daemon. What is protec
 			if err != nil {
 				return err
 			}
-			b, err := s.Ban(c.Context(), control.BanRequest{Target: args[0], For: time.Duration(length), Why: why, Kill: kill})
+			b, err := s.Ban(c.Context(), control.BanRequest{Target: args[0], For: time.Duration(length), Why: why, Kill: kill, Split: split})
 			if err != nil {
 				return err
 			}
 			return a.print(b, func(w *writer) {
 				w.linef("%s is banned until %s", b.Target, b.Until.Local().Format(time.DateTime))
+				if len(b.But) > 0 {
+					w.linef("but for %s, in %s: moonlatch unban %s lifts them", listed(b.But), count(len(b.Parts), "part"), b.Target)
+				}
 				if kill {
 					w.linef("%s ended", count(b.Killed, "connection"))
 				}
@@ -46,6 +49,7 @@ as --for says. The kernel ends the ban, with or without a daemon. What is protec
 	}
 	c.Flags().Var(&length, "for", "how long")
 	c.Flags().StringVar(&why, "why", "", "reason, shown by moonlatch bans")
+	c.Flags().BoolVar(&split, "split", false, "of a prefix that holds protected addresses, ban the rest, in parts")
 	c.Flags().BoolVar(&kill, "kill", false, "also end the connections that are established with it, this host's and forwarded ones")
 	return c
 }

@@ -70,7 +70,21 @@ func TestProtect(t *testing.T) {
 				t.Errorf("banned are %v, want the other prefix alone", b)
 			}
 			w.refuses(1, attacker4+" is protected by moonlatch protect", "ban", attacker4)
-			w.refuses(1, attacker4+" is protected by moonlatch protect", "ban", "203.0.113.8/29")
+			w.refuses(1, attacker4+" is protected by moonlatch protect; moonlatch ban 203.0.113.8/29 --split bans the rest of it", "ban", "203.0.113.8/29")
+			if out := w.ok("ban", "203.0.113.8/29", "--split"); !strings.Contains(out, "but for "+attacker4+", in 3 parts") {
+				t.Errorf("ban --split says:\n%s", out)
+			}
+			if b := w.bans(); b["203.0.113.8"].By != "manual" || b["203.0.113.10/31"].By != "manual" || b["203.0.113.12/30"].By != "manual" {
+				t.Errorf("banned are %v", b)
+			}
+			if out := w.ok("unban", "203.0.113.8/29"); !strings.Contains(out, "3 bans lifted") {
+				t.Errorf("unban says:\n%s", out)
+			}
+			w.refuses(1, serverForAttacker+" is this host's own, its gateway's or a resolver's; moonlatch ban 203.0.113.0/24 --split", "ban", "203.0.113.0/24")
+			if out := w.ok("ban", "203.0.113.0/24", "--split"); !strings.Contains(out, "but for "+serverForAttacker+", "+attacker4) {
+				t.Errorf("ban --split says:\n%s", out)
+			}
+			w.ok("unban", "203.0.113.0/24")
 			w.ok("protect", "add", "192.0.2.128/25")
 			if b := w.bans(); len(b) != 0 {
 				t.Errorf("banned are %v, though a part of it is protected", b)

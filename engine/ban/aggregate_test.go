@@ -49,6 +49,25 @@ func TestAggregation(t *testing.T) {
 	}
 }
 
+// TestAggregationNarrowed: where an address in a banned prefix becomes protected, the prefix is free and those in it who offended are not.
+func TestAggregationNarrowed(t *testing.T) {
+	b := open(t, Config{})
+	must(t, b.Aggregate(Aggregation{Bits4: 24, Over: 2}))
+	for i := range 3 {
+		mustBan(t, b, ask(fmt.Sprintf("192.0.2.%d", i), time.Hour))
+	}
+	if got := targets(t, b); !slices.Contains(got, "192.0.2.0/24") {
+		t.Fatalf("banned are %s", got)
+	}
+	mustProtect(t, b, "this host", "192.0.2.77")
+	if got := targets(t, b); !slices.Equal(got, []string{"192.0.2.0", "192.0.2.1", "192.0.2.2"}) {
+		t.Errorf("banned are %s", got)
+	}
+	if n := b.Stats().Unbanned[UnbannedProtected]; n != 1 {
+		t.Errorf("%d bans ended for a protected address", n)
+	}
+}
+
 // TestAggregationOutlastsRestart: what was counted before is counted, by the Book of the next daemon, by that of the next boot, and under
 // the next policy. A person's bans are not.
 func TestAggregationOutlastsRestart(t *testing.T) {

@@ -115,7 +115,8 @@ type BanRequest struct {
 	Target string        `json:"target"`
 	For    time.Duration `json:"for"`
 	Why    string        `json:"why"`
-	Kill   bool          `json:"kill,omitempty"` // ends what is established with the target
+	Kill   bool          `json:"kill,omitempty"`  // ends what is established with the target
+	Split  bool          `json:"split,omitempty"` // bans what of a prefix is not protected, each part by itself
 }
 
 // UnbanRequest asks for the end of one ban, of those within a prefix, of those that somebody made, or of all.
@@ -140,5 +141,7 @@ type Ban struct {
 	Why    string    `json:"why"`
 	Origin string    `json:"origin"`
 	Killed int       `json:"killed,omitempty"` // connections that were ended, where that was asked for
+	Parts  []string  `json:"parts,omitempty"`  // what of the target was banned, where it was to be split
+	But    []string  `json:"but,omitempty"`    // what of it is protected and was not
 	Location
 }
