@@ -110,7 +110,7 @@ func CheckInside(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	answer := answerOf(client.Run(ctx, []byte(req.Script)))
+	answer := answerOf(client.RunInParts(ctx, []byte(req.Script)))
 	if req.List && answer.Failure == "" {
 		listing, err := client.Output(ctx, "--stateless", "list", "ruleset")
 		if err != nil {

@@ -141,7 +141,7 @@ func (l *Lab) Load(ctx context.Context, text string, devices []string, fills []r
 			return err
 		}
 	}
-	if err := l.NFT.Run(ctx, []byte(text+ownTables(devices))); err != nil {
+	if err := l.NFT.RunInParts(ctx, []byte(text+ownTables(devices))); err != nil {
 		return err
 	}
 	for _, f := range fills {
