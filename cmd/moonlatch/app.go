@@ -80,7 +80,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		a.demoCommand(), a.demoInsideCommand(), a.versionCommand(), a.manCommand(), a.insideCommand(), a.testInsideCommand(), a.traceInsideCommand(), a.replayInsideCommand(),
 	)
 	explainUsage(root.Commands())
-	addCompletions(root)
+	a.addCompletions(root)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
 	return root
 }

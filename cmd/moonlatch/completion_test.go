@@ -54,3 +54,34 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
+
+// TestCompletionOfNames completes what only the daemon knows.
+func TestCompletionOfNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	complete := func(args ...string) string {
+		t.Helper()
+		return strings.Join(strings.Fields(strings.Split(w.ok(append(append([]string{"__complete"}, args...), "")...), ":")[0]), " ")
+	}
+	if got := complete("events", "--stream"); got != "" {
+		t.Errorf("without a daemon: %q", got)
+	}
+	w.start()
+	w.ok("apply", w.policy("web.lua", `local fw = require "moonlatch"
+local input = fw.chain "input" { hook = "input" }
+local closed = fw.stream "closed"
+input { "closed", tcp = 4444, closed, fw.drop }
+fw.detect "portscan" { on = closed, over = 10, within = "60s" }
+`))
+	w.ok("ban", "203.0.113.77")
+	for want, args := range map[string][]string{
+		"closed":          {"events", "--stream"},
+		"manual portscan": {"bans", "--by"},
+		"203.0.113.77":    {"explain"},
+		"plain tap junit": {"test", "--format"},
+	} {
+		if got := complete(args...); got != want {
+			t.Errorf("%s: %q, want %q", args, got, want)
+		}
+	}
+}

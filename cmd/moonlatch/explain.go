@@ -38,8 +38,9 @@ that a program listens on here, the first ` + fmt.Sprint(mostTraced) + ` of them
 namespace, as moonlatch trace does.`,
 		Example: `  moonlatch explain 203.0.113.9
   moonlatch explain --trace 2001:db8::7`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0], traced) },
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeBanned,
+		RunE:              func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0], traced) },
 	}
 	c.Flags().BoolVar(&traced, "trace", false, "tell what becomes of its connections to the ports that are listened on")
 	return c
