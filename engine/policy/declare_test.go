@@ -62,6 +62,62 @@ fw.watchdog { check = function() return true end }`)
 	}
 }
 
+// TestSetWarnings: a set that nothing asks for, and one in which nothing will ever be.
+func TestSetWarnings(t *testing.T) {
+	for more, want := range map[string]string{
+		`fw.set "x" { "192.0.2.1" }`:                                                                                         `policy.lua:4: set "x" is not used: no rule asks for it`,
+		`fw.feed "x" { url = "https://lists.example.org/" }`:                                                                 `policy.lua:4: feed "x" is not used: no rule asks for it`,
+		`fw.set "p" { of = { "src", "dport" }, { "192.0.2.1", 22 } }`:                                                        `policy.lua:4: set "p" is not used: no rule asks for it`,
+		`local x = fw.set "x" {}; input { "a", src = x, fw.drop }`:                                                           `policy.lua:4: rule "a" can never match: set "x" is empty, and nothing fills it`,
+		`local x = fw.set "x" {}; input { "a", src = { x, "192.0.2.1" }, fw.drop }`:                                          "",
+		`local x = fw.set "x" {}; input { "a", not_src = x, tcp = 1, fw.drop }`:                                              "",
+		`local x = fw.set "x" { dynamic = true }; input { "a", src = x, fw.drop }`:                                           "",
+		`local x = fw.set "x" { dynamic = true, keep = true }; input { "a", src = x, fw.drop }`:                              "",
+		`local x = fw.set "x" { dynamic = true }; input { "a", tcp = 1, fw.add(x, "src"), fw.drop }`:                         "",
+		`local x = fw.feed "x" { url = "https://lists.example.org/" }; input { "a", src = x, fw.drop }`:                      "",
+		`local x = fw.set "x" { "192.0.2.1" }; fw.protect { x }`:                                                             "",
+		`local x = fw.set "x" { "192.0.2.1" }; input { "a", src = fw.set "y" { x }, fw.drop }`:                               "",
+		`local x = fw.set "x" { 80 }; input { "a", tcp = x, fw.drop }`:                                                       "",
+		`fw.set "x" { "192.0.2.1" }; input { "a", "ip saddr @x", fw.drop }`:                                                  "",
+		`local s = fw.set "p" { of = { "src", "dport" }, { "192.0.2.1", 22 } }; input { "a", set = s, tcp = true, fw.drop }`: "",
+	} {
+		p, err := Load(fstest.MapFS{"policy.lua": {Data: []byte("local fw = require \"moonlatch\"\n\nlocal input = fw.chain \"input\" { hook = \"input\" }\n" + more)}}, "policy.lua", Env{})
+		if err != nil {
+			t.Fatalf("%s: %v", more, err)
+		}
+		defer p.Close()
+		var got []string
+		for _, w := range p.Warnings() {
+			if strings.Contains(w.Error(), "is not used: no rule") || strings.Contains(w.Error(), "is empty") {
+				got = append(got, w.Error())
+			}
+		}
+		if strings.Join(got, "\n") != want {
+			t.Errorf("%s\ngot  %q\nwant %q", more, got, want)
+		}
+	}
+}
+
+// TestJumpLoop: chains that lead to one another are refused before the kernel does it in its own words.
+func TestJumpLoop(t *testing.T) {
+	const chains = `local fw = require "moonlatch"
+local input = fw.chain "input" { hook = "input" }; local a, b = fw.chain "a" {}, fw.chain "b" {}; input { "a", tcp = 1, fw.jump(a) }
+`
+	for rules, want := range map[string]string{
+		`a { "b", fw.jump(b) }; b { "a", fw.goto_(a) }`:                            `policy.lua:2: chain "a" leads to itself, a -> b -> a`,
+		`a { "a", tcp = true, fw.vmap { [80] = a } }`:                              `policy.lua:2: chain "a" leads to itself, a -> a`,
+		`a { "b", fw.jump(b) }; input { "b", fw.jump(b) }; a { "b2", fw.jump(b) }`: "",
+	} {
+		p, err := Load(fstest.MapFS{"policy.lua": {Data: []byte(chains + rules)}}, "policy.lua", Env{})
+		if err == nil {
+			p.Close()
+		}
+		if (err != nil) != (want != "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", rules, err, want)
+		}
+	}
+}
+
 // TestBanWarning has a detector that bans, with and without anybody protected.
 func TestBanWarning(t *testing.T) {
 	const warning = `policy.lua:4: detector "d" bans, and no address is protected: packets with a forged source could have yours banned: add fw.protect { "192.0.2.1" }`

@@ -39,7 +39,7 @@ func (l *loader) newFeed(L *lua.LState) int {
 	s := &setObject{set: &ruleset.Set{Name: stringArg(L, 1, feedForm), Addrs: &ruleset.Addresses{}, Feed: true, Pos: l.here()}}
 	noMore(L, 1, feedForm)
 	l.set.Sets = append(l.set.Sets, s.set)
-	l.unready = append(l.unready, s)
+	l.unready, l.sets = append(l.unready, s), append(l.sets, s)
 	L.Push(l.wrap(s))
 	return 1
 }

@@ -4,11 +4,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"strings"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
 	"go4.org/netipx"
 
+	"moonlatch/engine/lint"
 	"moonlatch/engine/policy/sandbox"
 	"moonlatch/engine/ruleset"
 )
@@ -65,6 +67,7 @@ type loader struct {
 	watched  bool
 	resolved map[string][]byte // what names resolved to, as files
 	unready  []declaration     // what was named and waits for its table
+	sets     []*setObject
 }
 
 // declaration is an object that is of no use without its table.
@@ -90,6 +93,13 @@ func (l *loader) finish(err error) error {
 	}
 	l.set.Protected = protected.Prefixes()
 	l.reportAll(ruleset.Pos{}, "", l.set.Validate())
+	if loop := lint.Loop(l.set); loop != nil && l.count == 0 {
+		var names []string
+		for _, c := range loop {
+			names = append(names, c.Name)
+		}
+		l.report(loop[0].Pos, "chain %q leads to itself, %s: a packet would never come out of it, and the kernel refuses that", loop[0].Name, strings.Join(names, " -> "))
+	}
 	if err := l.err(); err != nil {
 		return err
 	}

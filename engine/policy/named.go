@@ -188,6 +188,7 @@ func add(l *loader, L *lua.LState) int {
 	if !ok {
 		L.RaiseError("%s is expected, and argument 1 is %s", form, got(L, 1))
 	}
+	s.used = true
 	if !s.set.Dynamic {
 		L.RaiseError("%s is not filled by packets: declare it so, fw.set %q { dynamic = true, timeout = \"1h\" }", s, s.set.Name)
 	}

@@ -22,6 +22,7 @@ type setObject struct {
 	set    *ruleset.Set
 	tuples *ruleset.TupleSet // instead, of a set of several parts
 	filled bool
+	used   bool // something asks for it
 }
 
 func (s *setObject) String() string {
@@ -52,6 +53,7 @@ func (s *setObject) content() string {
 
 // holds checks that the set can be used where content ("addresses" or "ports") is expected.
 func (s *setObject) holds(content string) error {
+	s.used = true
 	switch {
 	case !s.filled:
 		return fmt.Errorf("%s has no content yet: %s", s, s.usage())
@@ -67,7 +69,7 @@ func (l *loader) newSet(L *lua.LState) int {
 	s := &setObject{set: &ruleset.Set{Name: stringArg(L, 1, form), Addrs: &ruleset.Addresses{}, Pos: l.here()}}
 	noMore(L, 1, form)
 	l.set.Sets = append(l.set.Sets, s.set)
-	l.unready = append(l.unready, s)
+	l.unready, l.sets = append(l.unready, s), append(l.sets, s)
 	L.Push(l.wrap(s))
 	return 1
 }

@@ -81,6 +81,7 @@ func readTupleSet(r *ruleReader, v value, not bool) (ruleset.Field, error) {
 	if !ok {
 		return nil, fmt.Errorf("a set of several parts is expected, fw.set \"pairs\" { of = { \"src\", \"dport\" }, … }, not %s", describe(v.LValue))
 	}
+	s.used = true
 	if s.tuples == nil {
 		return nil, s.holds("items of several parts")
 	}

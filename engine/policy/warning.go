@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -19,6 +20,7 @@ func (l *loader) warn() []*ruleset.Error {
 	}
 	l.warnInterfaces(add)
 	l.warnChains(add)
+	l.warnSets(add)
 	l.warnLockOut(add)
 	l.warnStreams(add)
 	l.warnRules(add)
@@ -58,37 +60,67 @@ func (l *loader) warnInterfaces(add func(ruleset.Pos, string, ...any)) {
 func (l *loader) warnChains(add func(ruleset.Pos, string, ...any)) {
 	called := map[string]bool{}
 	for _, c := range l.set.Chains {
-		for _, r := range c.Rules {
-			for _, item := range r.Items {
-				switch i := item.(type) {
-				case ruleset.Verdict:
-					if i.To != nil {
-						called[i.To.Name] = true
-					}
-				case ruleset.Dispatch:
-					for _, b := range i.Branches {
-						if b.To.To != nil {
-							called[b.To.To.Name] = true
-						}
-					}
-				case ruleset.Text:
-					for _, word := range strings.FieldsFunc(string(i), notInName) {
-						called[word] = true
-					}
-				}
-			}
+		for _, to := range lint.Targets(c) {
+			called[to.Name] = true
 		}
 	}
-	for _, raw := range l.set.Raw {
-		for _, word := range strings.FieldsFunc(raw.Text, notInName) {
-			called[word] = true
-		}
-	}
+	maps.Copy(called, l.wordsOfText())
 	for _, c := range l.set.Chains {
 		if !c.Base() && !called[c.Name] {
 			add(c.Pos, "chain %q is never called: it has no hook, and no rule jumps to it", c.Name)
 		}
 	}
+}
+
+// wordsOfText are the words of all nft text, which may name anything.
+func (l *loader) wordsOfText() map[string]bool {
+	words := map[string]bool{}
+	add := func(text string) {
+		for _, word := range strings.FieldsFunc(text, notInName) {
+			words[word] = true
+		}
+	}
+	for _, c := range l.set.Chains {
+		for _, r := range c.Rules {
+			for _, item := range r.Items {
+				if text, ok := item.(ruleset.Text); ok {
+					add(string(text))
+				}
+			}
+		}
+	}
+	for _, raw := range l.set.Raw {
+		add(raw.Text)
+	}
+	return words
+}
+
+// warnSets finds sets that nothing asks for, and rules that ask for sets in which there will never be anything.
+func (l *loader) warnSets(add func(ruleset.Pos, string, ...any)) {
+	words := l.wordsOfText()
+	for _, s := range l.sets {
+		name := s.set.Name
+		if s.set.Pos.File != l.set.Policy {
+			continue // a module's: it need not be of use to every policy
+		}
+		if !s.used && !words[name] && !words[name+"4"] && !words[name+"6"] {
+			add(s.set.Pos, "%s is not used: no rule asks for it", s)
+		}
+	}
+	for _, c := range l.set.Chains {
+		for _, r := range c.Rules {
+			for _, f := range r.Fields {
+				if a, ok := f.(ruleset.Addr); ok && !a.Not && a.Addrs == nil && len(a.Sets) > 0 && !slices.ContainsFunc(a.Sets, mayHold) {
+					add(r.Pos, "rule %q can never match: set %q is empty, and nothing fills it", r.Name, a.Sets[0].Name)
+				}
+			}
+		}
+	}
+}
+
+// mayHold reports whether there is, or may be, something in a set of addresses.
+func mayHold(s *ruleset.Set) bool {
+	return s.Changes() || s.Keep || s.Addrs == nil || s.Addrs.Len() > 0
 }
 
 // warnLockOut finds an input chain that drops the replies to what this host
