@@ -114,6 +114,25 @@ func TestRestoreAgain(t *testing.T) {
 	}
 }
 
+// TestRestoreBeside: a command leaves bans as they are that it finds in the kernel, and that only the kernel knows.
+func TestRestoreBeside(t *testing.T) {
+	b := open(t, Config{})
+	mustBan(t, b, ask("198.51.100.1", 5*time.Hour))
+	command := open(t, Config{NFT: b.nft})
+	r, err := command.Restore(false, nil)
+	must(t, err)
+	var bans []Ban
+	for _, target := range []string{"198.51.100.1", "198.51.100.2"} {
+		bans = append(bans, Ban{Target: prefix(target), Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), By: "old", Origin: Local})
+	}
+	if n, err := r.Add(t.Context(), parts(1, bans)); n != 1 || err != nil {
+		t.Errorf("%d put back, %v, want 1", n, err)
+	}
+	if d := cmp.Diff([]listed{local("198.51.100.1", 5*time.Hour), {"198.51.100.2", time.Hour, "old", "", Local}}, listBans(t, b)); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestRestoreRefused: what the kernel refuses is not in the book either.
 func TestRestoreRefused(t *testing.T) {
 	b := open(t, Config{})

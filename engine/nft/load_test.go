@@ -101,7 +101,10 @@ func TestLoadRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := open(t, sets)
-			command(t, "add set inet t roomy4 { type ipv4_addr; flags timeout; }", "-f", "-")
+			command(t, "add set inet t roomy4 { type ipv4_addr; flags timeout; }; add set inet t next4 { type ipv4_addr; flags timeout; }", "-f", "-")
+			if n, err := c.Load(table, "next4", spread("10.0.0.0/32", 50_000)); n != 50_000 || err != nil {
+				t.Fatalf("%d added, %v", n, err)
+			}
 			taken := 0
 			added, err := c.Load(table, tt.set, func(yield func(nft.Element) bool) {
 				for e := range spread("10.0.0.0/32", tt.n) {
@@ -127,7 +130,13 @@ func TestLoadRefused(t *testing.T) {
 			if early := taken < tt.n; early != tt.early {
 				t.Errorf("%d of %d elements were asked for", taken, tt.n)
 			}
-			add(t, c, "net4", elements("192.0.2.0/24")) // the client is fine
+			add(t, c, "net4", elements("192.0.2.0/24")) // the client is fine, and so is the memory for the next load
+			if n, err := c.Load(table, "next4", spread("10.0.0.0/32", 100_000)); n != 100_000 || err != nil {
+				t.Errorf("%d added, %v", n, err)
+			}
+			if info, err := c.SetInfo(table, "next4"); err != nil || info.Count >= 0 && info.Count != 100_000 {
+				t.Errorf("the next set holds %d, %v", info.Count, err)
+			}
 		})
 	}
 }
