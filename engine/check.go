@@ -73,8 +73,8 @@ type insideAnswer struct {
 func (a insideAnswer) blame(script *ruleset.Script) error {
 	var errs []error
 	for _, l := range a.Lines {
-		if pos, ok := script.Pos(l.Line); ok {
-			errs = append(errs, ruleset.Errorf(pos, "the kernel refuses this: %s", l.Message))
+		if refused := script.Refused(l.Line, l.Message); refused != nil {
+			errs = append(errs, refused)
 		}
 	}
 	if len(errs) > 0 {

@@ -62,6 +62,9 @@ func TellSession(req control.ConfirmRequest, armed boottime.Instant) control.Ses
 	unknown := func(why string) control.Session {
 		return control.Session{Session: control.SessionUnknown, Why: why}
 	}
+	if req.PID == control.NoProcess {
+		return unknown("a page does not show how old the connection is that it comes over")
+	}
 	s, err := session.Of(req.PID)
 	if err != nil {
 		return unknown(err.Error())
@@ -112,7 +115,7 @@ func (f *Firewall) Rollback(ctx context.Context, req control.RollbackRequest) (c
 	before, stateErr := f.generations.State()
 	s, err := f.rollback(ctx, req)
 	if err == nil && stateErr == nil && before.Trial != nil {
-		f.publish(feed.Item{Kind: feed.KindRollback, Generation: &feed.Generation{Number: before.Trial.Number, Policy: before.Trial.Policy}})
+		f.publish(feed.Item{Kind: feed.KindRollback, Generation: &feed.Generation{Number: before.Trial.Number, Policy: before.Trial.Policy, By: req.By}})
 	}
 	return s, err
 }

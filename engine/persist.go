@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"moonlatch/engine/ban"
@@ -169,9 +170,11 @@ func (d *Daemon) rememberOffences(ctx context.Context) {
 		return // which was said
 	}
 	known, err := s.Offences(ctx, time.Now().Add(-ban.Forget), rememberAtMost)
-	list := make([]ban.Offence, len(known))
-	for i, o := range known {
-		list[len(list)-1-i] = ban.Offence{Target: o.Target, Count: o.Count, Last: o.Last} // the latest last
+	var list []ban.Offence
+	for _, o := range slices.Backward(known) { // the latest last
+		if ban.CheckTarget(o.Target) == nil {
+			list = append(list, ban.Offence{Target: o.Target, Count: o.Count, Last: o.Last})
+		}
 	}
 	if err == nil {
 		err = d.bans.Remember(list)

@@ -260,7 +260,7 @@ func (d *Daemon) status() *control.DaemonStatus {
 	n, q := d.reader.nflog.Stats(), d.queue.stats()
 	out := &control.DaemonStatus{
 		PID: os.Getpid(), Since: d.since, Events: n.Events, Lost: n.Lost + q.dropped, Bans: inForceCount(d.bans),
-		Liveness: d.liveness.status(),
+		Liveness: d.liveness.status(), Drift: d.drift.nowAmiss(),
 	}
 	rt := d.running.Load()
 	if rt == nil {

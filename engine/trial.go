@@ -318,7 +318,7 @@ func (d *Daemon) Rollback(ctx context.Context, req control.RollbackRequest) (con
 		if number == 0 && s.Confirmed != nil {
 			number = s.Confirmed.Number // it stood aside, and filters again
 		}
-		d.tell(feed.Item{Kind: feed.KindRollback, Generation: &feed.Generation{Number: number}})
+		d.tell(feed.Item{Kind: feed.KindRollback, Generation: &feed.Generation{Number: number, By: req.By}})
 	}
 	if err := d.after(ctx, d.unlessEnded(err)); err != nil {
 		return control.Status{}, err

@@ -36,6 +36,7 @@ type app struct {
 	verbose  bool
 
 	asked  string           // the command line, for the record
+	looks  bool             // it changes nothing
 	direct *engine.Firewall // what the command works on without a daemon
 }
 
@@ -57,7 +58,8 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid policy, 4 daemon unreachable,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          help,
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
-			a.asked = strings.Join(append([]string{c.Name()}, args...), " ")
+			name := strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
+			a.asked, a.looks = strings.Join(append([]string{name}, args...), " "), slices.Contains(looks, name)
 			return errors.Join(a.checkOutput(c), a.absolute())
 		},
 	}
@@ -148,12 +150,23 @@ func (a *app) service(ctx context.Context) (control.Service, error) {
 func (a *app) firewall(ctx context.Context) (control.Service, error) {
 	client, err := control.Dial(a.socket)
 	if errors.Is(err, control.ErrNoDaemon) {
-		return a.engine(ctx)
+		f, failed := a.engine(ctx)
+		return f, a.needsRoot(failed)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return client, nil
+}
+
+// needsRoot says to an ordinary user why nobody answers, and what to do.
+func (a *app) needsRoot(err error) error {
+	var told *control.Error
+	if os.Geteuid() == 0 || !errors.As(err, &told) || told.Code != control.NotPermitted {
+		return err
+	}
+	return &control.Error{Code: control.NotPermitted, Message: fmt.Sprintf(
+		"no daemon listens on %s, and without one only root may see or change the firewall and what is on record in %s: use sudo (%s)", a.socket, a.state, told.Message)}
 }
 
 // engine is the firewall itself.
@@ -164,14 +177,14 @@ func (a *app) engine(ctx context.Context) (*engine.Firewall, error) {
 }
 
 // looks are the commands that change nothing.
-var looks = []string{"status", "bans", "history", "top", "plan", "explain", "trace"}
+var looks = []string{"status", "bans", "bans export", "history", "top", "plan", "explain", "trace", "protect list", "feeds"}
 
 // close ends what the command did without a daemon, and records it as a daemon would have.
 func (a *app) close(outcome error) {
 	if a.direct == nil {
 		return
 	}
-	if name, _, _ := strings.Cut(a.asked, " "); !slices.Contains(looks, name) {
+	if !a.looks {
 		a.direct.Audited(control.Call{UID: os.Getuid(), PID: os.Getpid(), Command: a.asked, Err: outcome})
 	}
 	if err := a.direct.Close(); err != nil {

@@ -36,7 +36,11 @@ as --for says. The kernel ends the ban, with or without a daemon. What is protec
 			if err != nil {
 				return err
 			}
-			return a.print(b, func(w *writer) {
+			doc := struct {
+				APIVersion string `json:"apiVersion"`
+				control.Ban
+			}{control.Version, b}
+			return a.print(doc, func(w *writer) {
 				w.linef("%s is banned until %s", b.Target, b.Until.Local().Format(time.DateTime))
 				if len(b.But) > 0 {
 					w.linef("but for %s, in %s: moonlatch unban %s lifts them", listed(b.But), count(len(b.Parts), "part"), b.Target)
@@ -164,9 +168,7 @@ func (a *app) bansCommand() *cobra.Command {
 	c.Flags().StringVar(&filter.sort, "sort", "left", "sort by "+strings.Join(control.BanOrders(), ", ")+"; a - before it sorts the other way round")
 	c.Flags().IntVar(&filter.limit, "limit", 0, "show at most so many")
 	c.RegisterFlagCompletionFunc("sort", completeWords(control.BanOrders()))
-	export, load := a.bansExportCommand(), a.bansImportCommand()
-	export.Args, load.Args = usage(export.Args), usage(load.Args)
-	c.AddCommand(export, load)
+	c.AddCommand(a.bansExportCommand(), a.bansImportCommand())
 	return c
 }
 

@@ -52,7 +52,12 @@ same on a host without Moonlatch: nft -f FILE.`,
 			if err := replaceFile(args[0], write); err != nil {
 				return fmt.Errorf("export: %w", err)
 			}
-			return a.say(func(w *writer) { w.linef("%s written to %s", count(len(found.Bans), "ban"), args[0]) })
+			doc := struct {
+				APIVersion string `json:"apiVersion"`
+				File       string `json:"file"`
+				Bans       int    `json:"bans"`
+			}{control.Version, args[0], len(found.Bans)}
+			return a.print(doc, func(w *writer) { w.linef("%s written to %s", count(len(found.Bans), "ban"), args[0]) })
 		},
 	}
 	c.Flags().StringVar(&format, "format", "json", "`format` of the list: "+formats(banlist.Written()))

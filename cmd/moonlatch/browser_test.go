@@ -152,6 +152,9 @@ func (b *tab) look(name string, width int64, colours string) {
 	if b.is("document.documentElement.scrollWidth > innerWidth") {
 		b.t.Errorf("%s at %d px, %s: it is wider than the window", name, width, colours)
 	}
+	if pale, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](paleText)); err != nil || pale != "" {
+		b.t.Errorf("%s at %d px, %s: text that is hard to read: %s %v", name, width, colours, pale, err)
+	}
 	if dir := os.Getenv("MOONLATCH_SCREENSHOTS"); dir != "" {
 		time.Sleep(300 * time.Millisecond) // for what fades in
 		png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
@@ -159,6 +162,30 @@ func (b *tab) look(name string, width int64, colours string) {
 		must(b.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, colours)), png, 0o644))
 	}
 }
+
+// paleText lists texts whose contrast is less than the 4.5 (3 where they are large) that WCAG 2 asks for.
+const paleText = `(() => {
+	const parts = (c) => { // of rgb(), rgba() and color(srgb)
+		const n = c.match(/[\d.]+/g).map(Number), scale = c.startsWith("color") ? 255 : 1;
+		return [...n.slice(0, 3).map((x) => x * scale), n[3] ?? 1];
+	};
+	const over = (top, under) => top.slice(0, 3).map((x, i) => x * top[3] + under[i] * (1 - top[3])).concat(1);
+	const light = (c) => c.slice(0, 3).map((x) => (x /= 255) <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4).reduce((n, x, i) => n + x * [0.2126, 0.7152, 0.0722][i], 0);
+	const under = (e) => {
+		const own = parts(getComputedStyle(e).backgroundColor);
+		return own[3] === 1 || !e.parentElement ? over(own, [255, 255, 255, 1]) : over(own, under(e.parentElement));
+	};
+	const pale = new Set();
+	for (const e of document.querySelectorAll("body *")) {
+		const text = [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+		const box = e.getBoundingClientRect(), style = getComputedStyle(e);
+		if (!text || box.width < 2 || e.closest("svg, .hidden, noscript")) continue;
+		const back = under(e), a = light(back), b = light(over(parts(style.color), back));
+		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), size = parseFloat(style.fontSize);
+		if (ratio < (size >= 24 || size >= 18.7 && style.fontWeight >= 700 ? 3 : 4.5)) pale.add(text.slice(0, 40) + " " + ratio.toFixed(2));
+	}
+	return [...pale].join("; ");
+})()`
 
 // TestBrowser uses the page as its user does: a real browser, a real daemon, real packets.
 func TestBrowser(t *testing.T) {
@@ -175,7 +202,7 @@ func TestBrowser(t *testing.T) {
 		run  func(*world, *tab, string)
 	}{
 		{"trial", seeTrial}, {"wrong token", showWrongToken}, {"keyboard", useKeyboard}, {"confirm", confirmInBrowser},
-		{"live", followEvents}, {"unban", unbanInBrowser}, {"roll back", rollBackInBrowser}, {"looks", lookAround}, {"gone", loseDaemon},
+		{"live", followEvents}, {"unban", unbanInBrowser}, {"roll back", rollBackInBrowser}, {"looks", lookAround}, {"amiss", seeDrift}, {"gone", loseDaemon},
 	} {
 		ok := t.Run(step.name, func(t *testing.T) {
 			inner, tab := *w, &tab{t: t, ctx: b.ctx, url: b.url}

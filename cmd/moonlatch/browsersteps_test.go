@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"os/exec"
 	"strconv"
 
 	"github.com/chromedp/chromedp/kb"
@@ -67,6 +68,7 @@ func unbanInBrowser(w *world, b *tab, _ string) {
 	b.write("#why", attacker4)
 	b.press(kb.Enter)
 	b.shows(".reason.bad", "By portscan")
+	b.shows(".past", "banned")
 	b.look("why", 1600, "light")
 	b.js(`location.hash = "#/now"`)
 	b.shows(row, "portscan")
@@ -137,6 +139,26 @@ func lookAround(w *world, b *tab, _ string) {
 	b.js(`location.hash = "#/now"`)
 }
 
+// seeDrift: the page says at once that nothing is as it should be, and how a handler failed.
+func seeDrift(w *world, b *tab, _ string) {
+	b.shows("[data-fact=Drift]", "None")
+	w.ok("apply", "--confirm", "10m", w.policy("web.lua", after+`fw.watchdog { drift = "report" }
+fw.on(closed, function() error("on purpose") end)`))
+	b.shows("#trial", "Generation 5 is on trial")
+	w.ok("confirm")
+	b.shows("#trial", "Generation 5 is confirmed")
+	nft := exec.Command("nft", "insert rule inet moonlatch_5 input tcp dport 23 accept")
+	must(b.t, w.server.Start(nft))
+	must(b.t, nft.Wait())
+	b.shows("#trial", "Somebody else has changed the rules")
+	b.shows("[data-fact=Drift]", "Changed")
+	b.look("drift", 390, "dark")
+	w.knock(7777)
+	b.js(`location.hash = "#/policy"`)
+	b.shows(".fault", "on purpose")
+	b.js(`location.hash = "#/now"`)
+}
+
 // loseDaemon: the page says that it is alone, and finds the next daemon by itself.
 func loseDaemon(w *world, b *tab, _ string) {
 	w.kill()
@@ -145,5 +167,8 @@ func loseDaemon(w *world, b *tab, _ string) {
 	b.until(`!document.querySelector(".reach")`)
 	w.knock(9999)
 	b.until(events(":9999") + " > 0")
+	b.js(`location.hash = "#/policy"`)
+	b.shows(".divider", "Before the daemon was started")
+	b.shows(".divider + .faults", "on purpose")
 	w.kill()
 }

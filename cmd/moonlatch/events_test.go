@@ -95,6 +95,9 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%d lines of the log are of kind %s, want %d\n%s", got, kind, n, w.daemonLog())
 		}
 	}
+	if by, _ := w.logLines("rollback")[0]["by"].(string); !strings.Contains(by, "uid 0") {
+		t.Errorf("the log does not tell who rolled back: %q", by)
+	}
 	if out := w.ok("events", "--kind", "event", "--limit", "1"); !strings.Contains(out, "drop knock: "+attacker4) {
 		t.Errorf("as text: %s", out)
 	}

@@ -73,7 +73,7 @@ func (a *app) confirmByTests(ctx context.Context, s control.Service, f *finished
 // giveUp rolls a trial back whose tests failed.
 func (w *waiter) giveUp(ctx context.Context, failed []string) error {
 	why := strings.Join(failed, "; ")
-	_, err := w.service.Rollback(ctx, control.RollbackRequest{Generation: w.trial.Number})
+	_, err := w.service.Rollback(ctx, control.RollbackRequest{Generation: w.trial.Number, By: caller()})
 	var told *control.Error
 	if err != nil && !(errors.As(err, &told) && told.Code == control.RolledBack) {
 		return &control.Error{Code: control.Failed, Message: why + "; and the roll back failed, so that the kernel ends the trial at its deadline: " + err.Error()}

@@ -24,7 +24,7 @@ func (a *app) notifyCommand() *cobra.Command {
 		Short:   "Send one notification to a target, now",
 		Long:    "Test sends one message to a target, once, and says what is wrong if it does not get there.",
 		Example: `  moonlatch notify test ops`,
-		Args:    usage(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			targets, err := notify.Read(*path)
 			if err != nil {

@@ -26,9 +26,6 @@ once, and through restarts, reboots and other policies. Bans of it are lifted.`,
 	}
 	c.SuggestionsMinimumDistance = 2
 	c.AddCommand(a.protectListCommand(), a.protectAddCommand(), a.protectRemoveCommand())
-	for _, sub := range c.Commands() {
-		sub.Args = usage(sub.Args)
-	}
 	return c
 }
 

@@ -29,9 +29,10 @@ puts the bans on record back, each for the time that is left of it.`,
 				return err
 			}
 			doc := struct {
+				APIVersion string `json:"apiVersion"`
 				control.Generation
 				Bans int `json:"bans_restored"`
-			}{g, bans}
+			}{control.Version, g, bans}
 			return a.print(doc, func(w *writer) {
 				w.linef("generation %d (%s) is in force", g.Number, g.Policy)
 				if bans > 0 {

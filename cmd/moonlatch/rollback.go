@@ -28,7 +28,7 @@ after "moonlatch guard", the rules that were there before the command.`,
 			if undone != nil {
 				fmt.Fprintln(a.err, "moonlatch:", guardNews(*undone))
 			}
-			status, err := s.Rollback(c.Context(), control.RollbackRequest{})
+			status, err := s.Rollback(c.Context(), control.RollbackRequest{By: caller()})
 			var told *control.Error
 			if undone != nil && errors.As(err, &told) && told.Code == control.NoTrial {
 				status, err = s.Status(c.Context())

@@ -51,9 +51,6 @@ It outlives the terminal and the login, and a reboot where moonlatch restore run
 	c.Flags().Var(&every, "every", "how often to reset")
 	c.Flags().StringVar(&ruleset, "ruleset", "", "reset to the rules in `file` (default: fully open)")
 	c.AddCommand(a.safetynetOffCommand(), a.safetynetStatusCommand())
-	for _, sub := range c.Commands() {
-		sub.Args = usage(sub.Args)
-	}
 	return c
 }
 

@@ -143,7 +143,7 @@ func (w *waiter) obey(ctx context.Context, line string) error {
 		}
 		return err
 	case "n", "no":
-		_, err := w.service.Rollback(ctx, control.RollbackRequest{Generation: w.trial.Number})
+		_, err := w.service.Rollback(ctx, control.RollbackRequest{Generation: w.trial.Number, By: caller()})
 		return err
 	}
 	fmt.Fprintln(w.app.err, "y keeps the policy, n rolls it back")

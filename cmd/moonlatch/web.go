@@ -19,9 +19,6 @@ func (a *app) webCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(a.webTokenCommand())
-	for _, sub := range c.Commands() {
-		sub.Args = usage(sub.Args)
-	}
 	return c
 }
 

@@ -28,6 +28,12 @@ func TestImportKeepsEverything(t *testing.T) {
 		inList("2001:db8::1", time.Minute, time.Hour),
 		inList("2001:db8:1::/64", time.Minute, time.Hour),
 	}
+	ancient := inList("192.0.2.3", 0, time.Hour)
+	ancient.Since = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)
+	if got, err := b.Import(t.Context(), []Ban{ancient}, ImportOptions{}); err != nil || got.Booked != 1 {
+		t.Errorf("a ban since the year 1: %+v, %v", got, err)
+	}
+	must(t, b.Unban(t.Context(), ancient.Target))
 	done := 0
 	got, err := b.Import(t.Context(), want, ImportOptions{Progress: func(n int) { done = n }})
 	if err != nil || got.Booked != len(want) || done != len(want) {

@@ -37,7 +37,7 @@ func (b *Book) UnbanBy(ctx context.Context, by string) (int, error) {
 		return lifted, fmt.Errorf("unban what %s banned: %w", by, err)
 	}
 	if lifted == 0 {
-		return 0, fmt.Errorf("what %s banned: nobody %w", by, ErrNotBanned)
+		return 0, fmt.Errorf("no ban is by %q (moonlatch bans shows by whom each is): whoever that banned %w", by, ErrNotBanned)
 	}
 	return lifted, nil
 }

@@ -30,6 +30,8 @@ func TestRestore(t *testing.T) {
 			forEver.Until = time.Time{}
 			person := was("198.51.100.10", time.Hour, time.Hour)
 			person.By, person.Origin = "ann", Manual
+			ancient := was("198.51.100.12", time.Hour, 0)
+			ancient.Since, ancient.Until = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), now.Add(time.Hour)
 			alike := was("198.51.100.11", time.Hour, time.Hour)
 			alike.Origin = Manual
 			r, err := b.Restore(false, []netip.Prefix{prefix("198.51.100.77"), prefix("2001:db8:3::1")})
@@ -44,7 +46,7 @@ func TestRestore(t *testing.T) {
 				was("0.0.0.0/0", time.Hour, time.Hour),
 				{},
 				was("198.51.100.3", -time.Hour, 2*time.Hour), // the clock is behind: an hour is all of it
-				forEver, alike, person,
+				forEver, alike, person, ancient,
 				was("203.0.113.0/24", time.Hour, 2*time.Hour),
 				was("203.0.112.0/24", time.Hour, -time.Second),
 				was("2001:db8::7", time.Hour, time.Hour),
@@ -66,6 +68,7 @@ func TestRestore(t *testing.T) {
 				local("198.51.100.9", 0),
 				{"198.51.100.10", time.Hour, "ann", "11 ports in 2s", Manual},
 				{"198.51.100.11", time.Hour, "portscan", "11 ports in 2s", Manual},
+				local("198.51.100.12", time.Hour),
 				local("198.51.100.200", 5*time.Hour),
 				local("203.0.113.0/24", 2*time.Hour),
 				local("2001:db8:1::/64", time.Hour),

@@ -158,7 +158,7 @@ func (n note) element(p netip.Prefix, until, now time.Duration) nft.Element {
 func (n *note) elementSaying(comment string, p netip.Prefix, until, now time.Duration) nft.Element {
 	e := nft.Element{Prefix: p, Comment: comment, Timeout: timeout(until, now)}
 	if n.age > 0 && until != forever {
-		e.Timeout, e.Expires = e.Timeout+n.age, e.Timeout
+		e.Timeout, e.Expires = e.Timeout+min(n.age, MaxTime), e.Timeout
 	}
 	return e
 }

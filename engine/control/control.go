@@ -79,6 +79,7 @@ type DaemonStatus struct {
 	Bans       int            `json:"bans"`
 	Callbacks  []CallbackInfo `json:"callbacks,omitempty"`
 	Liveness   *Liveness      `json:"liveness,omitempty"` // nil without a liveness lease
+	Drift      string         `json:"drift,omitempty"`    // how the kernel's rules differ from what is meant, because somebody else changed them
 }
 
 // Liveness is the liveness lease that the daemon renews while all is well.

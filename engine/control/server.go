@@ -104,7 +104,10 @@ func routes(s Service) http.Handler {
 		req.By = peerOf(ctx).named(req.By)
 		return s.Console(ctx, req)
 	})
-	handle(mux, "POST /v1/rollback", s.Rollback)
+	handle(mux, "POST /v1/rollback", func(ctx context.Context, req RollbackRequest) (Status, error) {
+		req.By = peerOf(ctx).named(req.By)
+		return s.Rollback(ctx, req)
+	})
 	handle(mux, "POST /v1/reset", func(ctx context.Context, _ struct{}) (ResetResult, error) { return s.Reset(ctx) })
 	handle(mux, "POST /v1/ban", s.Ban)
 	handle(mux, "POST /v1/unban", s.Unban)

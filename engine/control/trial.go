@@ -29,8 +29,11 @@ type ConfirmRequest struct {
 	NewSession bool     `json:"new_session,omitempty"` // refuse, unless the session is shown to be younger than the apply
 	From       []string `json:"from,omitempty"`        // addresses that the caller's session comes from
 	By         string   `json:"by,omitempty"`          // completed by the server
-	PID        int      `json:"-"`                     // of the caller, as the kernel tells the server; 0 if it does not
+	PID        int      `json:"-"`                     // of the caller, as the kernel tells the server; 0 if it does not, or NoProcess
 }
+
+// NoProcess is the PID of who is no process of this host, but a page in a browser.
+const NoProcess = -1
 
 // Confirmed is a generation that was on trial and stays.
 type Confirmed struct {
@@ -56,6 +59,7 @@ type Session struct {
 // RollbackRequest asks to end the trial now.
 type RollbackRequest struct {
 	Generation uint64 `json:"generation,omitempty"` // only of this one; 0 means whichever is on trial
+	By         string `json:"by,omitempty"`         // completed by the server
 }
 
 // ExtendRequest asks to prolong the trial.

@@ -209,8 +209,8 @@ func blame(err error, script *ruleset.Script) error {
 	}
 	var errs []error
 	for _, l := range se.Lines {
-		if pos, ok := script.Pos(l.Line); ok {
-			errs = append(errs, ruleset.Errorf(pos, "the kernel refuses this: %s", l.Message))
+		if refused := script.Refused(l.Line, l.Message); refused != nil {
+			errs = append(errs, refused)
 		}
 	}
 	if len(errs) == 0 {

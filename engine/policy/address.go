@@ -137,5 +137,5 @@ func parseHost(s string) (netip.Addr, error) {
 }
 
 func notAddress(s string) error {
-	return fmt.Errorf("%.80q is no address (\"192.0.2.1\"), prefix (\"192.0.2.0/24\") or range (\"192.0.2.1-192.0.2.9\")", s)
+	return fmt.Errorf("%.80q is no address (\"192.0.2.1\"), prefix (\"192.0.2.0/24\") or range (\"192.0.2.1-192.0.2.9\")%s", s, addressHint(s))
 }

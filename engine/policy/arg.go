@@ -10,6 +10,9 @@ import (
 func stringArg(L *lua.LState, n int, form string) string {
 	s, ok := L.Get(n).(lua.LString)
 	if !ok {
+		if reason := refusedModule(L.Get(n), form); reason != "" {
+			L.RaiseError("%s", reason)
+		}
 		L.RaiseError("%s is expected, not %s", form, got(L, n))
 	}
 	return string(s)
@@ -19,6 +22,9 @@ func functionArg(L *lua.LState, n int, form string) *lua.LFunction {
 	f, ok := L.Get(n).(*lua.LFunction)
 	if !ok {
 		L.RaiseError("%s is expected, and argument %d is %s", form, n, got(L, n))
+	}
+	if err := notOurs(f, form); err != nil {
+		L.RaiseError("%v", err)
 	}
 	return f
 }

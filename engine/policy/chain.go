@@ -196,6 +196,9 @@ func oneOf(v value, words ...string) (string, error) {
 	if ok && slices.Contains(words, string(s)) {
 		return string(s), nil
 	}
+	if hint := listHint(string(s), words); hint != "" {
+		return "", fmt.Errorf("%s is not possible%s", describe(v.LValue), hint)
+	}
 	return "", fmt.Errorf("%s is not possible%s: it is one of %s", describe(v.LValue), ruleset.Suggest(string(s), words), strings.Join(words, ", "))
 }
 

@@ -165,6 +165,9 @@ func answerOptions() []option[*Detector] {
 				if !ok {
 					return fmt.Errorf("function(hit) … end is expected, not %s", describe(v.LValue))
 				}
+				if err := notOurs(fn, "function(hit) … end"); err != nil {
+					return err
+				}
 				d.Action = &Callback{Name: d.Name, Kind: "action", Pos: d.Pos, fn: fn}
 				return nil
 			}},

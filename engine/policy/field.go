@@ -172,7 +172,7 @@ func readICMP(_ *ruleReader, v value, not bool) (ruleset.Field, error) {
 		t4, ok4 := packet.ParseICMPType(false, name)
 		t6, ok6 := packet.ParseICMPType(true, name)
 		if digits(name) || !ok4 && !ok6 {
-			return fmt.Errorf("unknown ICMP type %q%s", name, ruleset.Suggest(name, icmpTypes()))
+			return fmt.Errorf("unknown ICMP type %q%s", name, pingHint(name))
 		}
 		if ok4 && !slices.Contains(f.V4, t4) {
 			f.V4 = append(f.V4, t4)

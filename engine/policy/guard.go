@@ -116,6 +116,9 @@ func watchdogOptions() []option[*Watchdog] {
 				if !ok {
 					return fmt.Errorf("function() … end is expected, not %s", describe(v.LValue))
 				}
+				if err := notOurs(fn, "function() … end"); err != nil {
+					return err
+				}
 				w.Check = l.callback("check", v.pos, fn)
 				return nil
 			}},

@@ -19,7 +19,7 @@ import (
 // asks for, all from the folder files. The error joins every mistake found,
 // *ruleset.Error or *sandbox.Error, each with its place.
 func Load(files fs.FS, entry string, env Env) (*Policy, error) {
-	return load(sandbox.Config{Files: files}, entry, env)
+	return load(sandbox.Config{Files: files, Undefined: nameHint}, entry, env)
 }
 
 func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {

@@ -23,7 +23,7 @@ const prelude = `local fw = require "moonlatch"; local accept, drop, reject = fw
 const badList = "192.0.2.0/24\n192.0.2.1/24\n# comment\nnonsense\n198.51.100.1\n"
 
 // TestMistakes loads policies full of mistakes. A line's mistakes stand behind
-// it, each after "--! "; those of another file name it: "--! @file:line: ".
+// it, each after "--! ", with its column as ":5: "; those of another file name it: "--! @file:line: ".
 func TestMistakes(t *testing.T) {
 	files, err := filepath.Glob("testdata/mistakes/*.lua")
 	if err != nil || len(files) == 0 {
@@ -73,7 +73,11 @@ func expected(source string) []string {
 				out = append(out, elsewhere)
 				continue
 			}
-			out = append(out, fmt.Sprintf("policy.lua:%d: %s", i+2, msg)) // behind the prelude
+			place := fmt.Sprintf("policy.lua:%d", i+2) // behind the prelude
+			if !strings.HasPrefix(msg, ":") {
+				place += ": "
+			}
+			out = append(out, place+msg)
 		}
 	}
 	return out

@@ -30,7 +30,7 @@ func (p *Policy) module(path string, members []member) lua.LValue {
 		return 0
 	}))
 	mt.RawSetString("__call", L.NewFunction(func(L *lua.LState) int {
-		L.RaiseError("%s is a module, not a function: its functions are %s.NAME", path, path)
+		L.RaiseError("%s is a module, not a function: its functions are %s", path, memberList(path, members))
 		return 0
 	}))
 	return &lua.LUserData{Value: moduleObject(path), Metatable: mt}
@@ -75,6 +75,9 @@ func unknownMember(path string, members []member, key lua.LValue) string {
 	name, ok := key.(lua.LString)
 	if !ok {
 		return path + " has names only, and " + describe(key) + " is none"
+	}
+	if hint := memberHint(path, string(name)); hint != "" {
+		return "unknown name " + path + "." + string(name) + hint
 	}
 	return "unknown name " + path + "." + string(name) + ruleset.Suggest(string(name), names(members))
 }

@@ -72,6 +72,17 @@ func (p *Policy) objectMetatable() *lua.LTable {
 		L.RaiseError("%s has no field %s: %s", o, describe(L.Get(2)), o.usage())
 		return 0
 	}))
+	for name, reason := range map[string]string{"__len": "%s has no length: %s", "__concat": "%s is no text: %s"} {
+		mt.RawSetString(name, L.NewFunction(func(L *lua.LState) int {
+			o := self(L)
+			if u, ok := L.Get(2).(*lua.LUserData); ok && o == (nothing{}) { // "text" .. object
+				L.Replace(1, u)
+				o = self(L)
+			}
+			L.RaiseError(reason, o, o.usage())
+			return 0
+		}))
+	}
 	mt.RawSetString("__newindex", L.NewFunction(func(L *lua.LState) int {
 		o := self(L)
 		L.RaiseError("%s cannot be changed: %s", o, o.usage())

@@ -86,7 +86,7 @@ func servicePort(name, proto string) (uint16, error) {
 	}
 	n, err := net.LookupPort(proto, name)
 	if err != nil || name == "" {
-		return 0, fmt.Errorf("%q is no port, range (\"6000-6100\") or service name that this host's /etc/services knows for %s", name, proto)
+		return 0, fmt.Errorf("%q is no port, range (\"6000-6100\") or service name that this host's /etc/services knows for %s%s", name, proto, ruleset.Suggest(name, services()))
 	}
 	return uint16(n), nil
 }

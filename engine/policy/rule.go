@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -116,6 +117,9 @@ func (r *ruleReader) readFields(what string, known []ruleField) {
 			}
 			v := r.t.field(name)
 			field, err := f.read(r, v, not)
+			if quoted := r.quotedSet(v); err != nil && quoted != "" {
+				err = fmt.Errorf("%s is a set: write %s = %s, without quotes", describe(v.LValue), name, quoted)
+			}
 			r.mistake(v.pos, what+": "+name+": ", err)
 			if field != nil && err == nil {
 				r.fields = append(r.fields, field)
@@ -128,6 +132,16 @@ func (r *ruleReader) readFields(what string, known []ruleField) {
 	for _, k := range r.t.strays() {
 		r.report(r.t.pos, "%s: a field cannot be named by %s", what, describe(k))
 	}
+}
+
+// quotedSet is the name of a set that stands in quotes, perhaps as nft has it; "" for anything else.
+func (r *ruleReader) quotedSet(v value) string {
+	s, ok := v.LValue.(lua.LString)
+	name := strings.TrimPrefix(string(s), "@")
+	if ok && slices.ContainsFunc(r.set.Sets, func(set *ruleset.Set) bool { return set.Name == name }) {
+		return name
+	}
+	return ""
 }
 
 func (r *ruleReader) mistake(pos ruleset.Pos, prefix string, err error) {
@@ -150,7 +164,11 @@ func (r *ruleReader) known(what, name string, known []ruleField) {
 		if not {
 			suggestions = negated(known)
 		}
-		r.report(pos, "unknown field %q in %s%s", name, what, ruleset.Suggest(name, suggestions))
+		hint := fieldHint(name)
+		if hint == "" {
+			hint = ruleset.Suggest(name, suggestions)
+		}
+		r.report(pos, "unknown field %q in %s%s", name, what, hint)
 	case not && !f.negate:
 		other := map[string]string{"limit": "over", "over": "limit", "connlimit": `connlimit = "over …"`, "quota": `quota = "over …"`}[plain]
 		r.report(pos, "%s: %s cannot be negated: write %s", what, plain, other)
@@ -174,6 +192,7 @@ func (l *loader) items(what string, t table) []ruleset.Item {
 		v := t.item(i)
 		switch x := v.LValue.(type) {
 		case lua.LString:
+			l.reportAll(v.pos, what+": ", checkText(string(x)))
 			out = append(out, ruleset.Text(x))
 			continue
 		case *lua.LNilType:

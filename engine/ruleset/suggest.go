@@ -1,10 +1,19 @@
 package ruleset
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
+
+// maxWord bounds the words that Suggest looks at.
+const maxWord = 100
 
 // Suggest returns ` (did you mean "x"?)` for the known name nearest to word, or
 // nothing when none is near enough to be what the author meant.
 func Suggest(word string, known []string) string {
+	if len(word) > maxWord {
+		return "" // no slip of the pen: and the work grows with the length
+	}
 	best, at := "", len(word)/3+2
 	for _, k := range known {
 		if d := distance(word, k); d < at {
@@ -18,8 +27,9 @@ func Suggest(word string, known []string) string {
 }
 
 // distance is the number of letters to insert, delete, replace or swap with
-// their neighbour that turn a into b (optimal string alignment).
+// their neighbour that turn a into b (optimal string alignment), letter case aside.
 func distance(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
 	for j := range rows[1] {
 		rows[1][j] = j

@@ -30,6 +30,17 @@ func (s *Script) Pos(line int) (pos Pos, ok bool) {
 	return pos, pos.File != ""
 }
 
+// Refused is a complaint of nft's about a line of the text as a mistake of the policy's, nil where no place in the
+// policy stands for the line.
+func (s *Script) Refused(line int, complaint string) *Error {
+	pos, ok := s.Pos(line)
+	if !ok {
+		return nil
+	}
+	lines := strings.Split(s.text.String(), "\n")
+	return Errorf(pos, "the kernel refuses this: %s: %.300s", complaint, strings.TrimSpace(lines[line-1]))
+}
+
 // Line adds one line of nft text that has no place in the policy.
 func (s *Script) Line(format string, args ...any) { s.at(Pos{}, format, args...) }
 

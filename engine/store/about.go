@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -65,12 +66,15 @@ func covering(host netip.Prefix) []netip.Prefix {
 }
 
 func (s *Store) countsOf(ctx context.Context, addr netip.Addr, k *Known) error {
-	return s.query(ctx, `SELECT sum(events), min(start), max(last), max(ports) FROM sources WHERE addr = ? HAVING sum(events) > 0`,
+	return s.query(ctx, `SELECT CAST(total(events) AS INTEGER), min(start), max(last), max(ports) FROM sources WHERE addr = ? HAVING total(events) > 0`,
 		[]any{addrBlob(sourceOf(addr))}, func(r *sql.Rows) error {
-			var first, last int64
-			err := r.Scan(&k.Events, &first, &last, &k.Ports)
-			k.First, k.Last = timeOf(first), timeOf(last)
-			return err
+			var events, first, last int64
+			var ports string
+			if err := errors.Join(r.Scan(&events, &first, &last, &ports), checkMillis(first, last)); err != nil {
+				return err
+			}
+			k.Events, k.First, k.Last, k.Ports = events, timeOf(first), timeOf(last), ports
+			return nil
 		})
 }
 
@@ -79,7 +83,9 @@ func (s *Store) packetsOf(ctx context.Context, addr netip.Addr) ([]Event, error)
 	err := s.query(ctx, `SELECT time, stream, rule, src, dst, proto, sport, dport FROM packets WHERE src = ? ORDER BY id DESC LIMIT ?`,
 		[]any{addrBlob(addr), maxAbout}, func(r *sql.Rows) error {
 			e, err := scanEvent(r)
-			out = append(out, e)
+			if err == nil {
+				out = append(out, e)
+			}
 			return err
 		})
 	return out, err
@@ -89,6 +95,9 @@ func scanEvent(r *sql.Rows) (e Event, err error) {
 	var at int64
 	var src, dst []byte
 	if err := r.Scan(&at, &e.Stream, &e.Rule, &src, &dst, &e.Proto, &e.Sport, &e.Dport); err != nil {
+		return e, err
+	}
+	if err := checkMillis(at); err != nil {
 		return e, err
 	}
 	e.Time = timeOf(at)

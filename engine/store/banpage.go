@@ -137,9 +137,11 @@ func (r *pageReader) next(x *Ban) bool {
 	since := r.varint()
 	x.Since, x.Until, x.Trial = timeOf(since), time.Time{}, flags&flagTrial != 0
 	if flags&flagEnds != 0 {
-		x.Until = timeOf(since + r.varint())
-		r.bad = r.bad || x.Until.IsZero()
+		until := since + r.varint()
+		x.Until = timeOf(until)
+		r.bad = r.bad || x.Until.IsZero() || until < firstMilli || until > lastMilli
 	}
+	r.bad = r.bad || since < firstMilli || since > lastMilli
 	x.Origin, x.By, x.Why = r.word(), r.word(), r.word()
 	if flags > flagTrial|flagEnds || r.last.IsValid() && compareTargets(r.last, x.Target) >= 0 {
 		r.bad = true

@@ -18,12 +18,13 @@ import (
 const (
 	sqlPage = `SELECT id, bans, (SELECT min(first) FROM banpages AS next WHERE next.first > page.first)
 		FROM banpages AS page WHERE first <= ? ORDER BY first DESC LIMIT 1`
-	sqlPageAdd    = `INSERT INTO banpages (first, ends, bans) VALUES (?, ?, ?)`
-	sqlPageUpdate = `UPDATE banpages SET ends = ?, bans = ? WHERE id = ?`
-	sqlPageDelete = `DELETE FROM banpages WHERE id = ?`
-	sqlPagesEnded = `SELECT bans FROM banpages WHERE ends < ? LIMIT ?`
-	sqlNoPages    = `DELETE FROM banpages WHERE first > x''`
-	sqlNoBans     = `UPDATE banpages SET ends = NULL, bans = x''`
+	sqlPageAdd     = `INSERT INTO banpages (first, ends, bans) VALUES (?, ?, ?)`
+	sqlPageUpdate  = `UPDATE banpages SET ends = ?, bans = ? WHERE id = ?`
+	sqlPageDelete  = `DELETE FROM banpages WHERE id = ?`
+	sqlPagesEnded  = `SELECT id, bans FROM banpages WHERE ends < ? LIMIT ?`
+	sqlPageEndless = `UPDATE banpages SET ends = NULL WHERE id = ?`
+	sqlNoPages     = `DELETE FROM banpages WHERE first > x''`
+	sqlNoBans      = `UPDATE banpages SET ends = NULL, bans = x''`
 )
 
 // page is a row of banpages.
@@ -33,7 +34,7 @@ type page struct {
 	bans  []Ban
 }
 
-// findPage finds the page whose bans are those around a target.
+// findPage finds the page whose bans are those around a target. Of one in which something cannot be, it returns the rest, too.
 func findPage(ctx context.Context, stmt *sql.Stmt, target netip.Prefix) (p page, err error) {
 	return findPageAt(ctx, stmt, appendKey(nil, target))
 }
@@ -42,7 +43,7 @@ func findPageAt(ctx context.Context, stmt *sql.Stmt, key []byte) (p page, err er
 	var bans []byte
 	err = stmt.QueryRowContext(ctx, key).Scan(&p.id, &bans, &p.after)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = fmt.Errorf("%w: no page for the bans from %x on", errBadRow, key)
+		err = fmt.Errorf("the database %w: no page for the bans from %x on", errForeign, key)
 	}
 	if err == nil {
 		p.bans, err = bansOf(bans)
@@ -50,7 +51,7 @@ func findPageAt(ctx context.Context, stmt *sql.Stmt, key []byte) (p page, err er
 	return p, err
 }
 
-// bansOf returns what a page holds.
+// bansOf returns what a page holds, also before something that cannot be.
 func bansOf(page []byte) (bans []Ban, err error) {
 	var r pageReader
 	r.start(page)
@@ -128,14 +129,14 @@ func (s *session) writeBansAt(ctx context.Context, changes []banChange) (n int, 
 		return 0, err
 	}
 	p, err := findPage(ctx, stmt, changes[0].ban.Target)
-	if err != nil {
+	if err = s.odd.heal(err); err != nil {
 		return 0, err
 	}
 	n = p.take(changes)
 	pages := paginate(p.bans)
 	for len(pages) == 1 && len(pages[0].bans) < pageLeast && p.after != nil {
 		next, err := findPageAt(ctx, stmt, p.after)
-		if err != nil {
+		if err = s.odd.heal(err); err != nil {
 			return n, err
 		}
 		if err := s.exec(ctx, sqlPageDelete, next.id); err != nil {

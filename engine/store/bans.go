@@ -13,7 +13,7 @@ import (
 // ones, in the order of their addresses, until it returns false. Those that have ended by now are left out.
 func (s *Store) Bans(ctx context.Context, now time.Time, each func(Ban) bool) error {
 	var r pageReader
-	err := s.query(ctx, "SELECT bans FROM banpages ORDER BY first", nil, func(rows *sql.Rows) error {
+	return s.query(ctx, "SELECT bans FROM banpages ORDER BY first", nil, func(rows *sql.Rows) error {
 		var page sql.RawBytes
 		if err := rows.Scan(&page); err != nil {
 			return err
@@ -26,10 +26,6 @@ func (s *Store) Bans(ctx context.Context, now time.Time, each func(Ban) bool) er
 		}
 		return r.err()
 	})
-	if errors.Is(err, errEnough) {
-		return nil
-	}
-	return err
 }
 
 // errEnough ends a query of whose rows no more are wanted.
@@ -53,10 +49,14 @@ func (s *Store) lookUp(ctx context.Context, targets []netip.Prefix, each func(ne
 		return readError(s.path, err)
 	}
 	defer stmt.Close()
+	var odd oddRows
+	defer func() { s.say(odd) }()
 	p := page{after: []byte{}} // none
 	for _, t := range slices.SortedFunc(slices.Values(targets), compareTargets) {
 		if !p.holds(t) {
-			if p, err = findPage(ctx, stmt, t); err != nil {
+			if p, err = findPage(ctx, stmt, t); errors.Is(err, errBadRow) {
+				odd.add(err) // what could be read of it must do
+			} else if err != nil {
 				return readError(s.path, err)
 			}
 		}
@@ -90,8 +90,12 @@ func (s *Store) Offences(ctx context.Context, since time.Time, limit int) ([]Off
 				return err
 			}
 			o.Last = timeOf(last)
-			o.Target, err = prefixOf(addr, bits)
-			out = append(out, o)
+			if o.Target, err = prefixOf(addr, bits); err == nil {
+				err = checkMillis(last)
+			}
+			if err == nil {
+				out = append(out, o)
+			}
 			return err
 		})
 	return out, err

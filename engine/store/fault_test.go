@@ -353,3 +353,21 @@ func TestFloodOfSources(t *testing.T) {
 		t.Errorf("%d of %d events in %d rows", sum, n, len(rows))
 	}
 }
+
+// TestReadOnly: what could only be read is written as soon as its file system lets it be.
+func TestReadOnly(t *testing.T) {
+	s := newStore(t)
+	s.Record(aBan)
+	must(t, s.Close())
+	s = openIn(t, Config{Dir: s.cfg.Dir})
+	d, err := connectToRead(t.Context(), s.path, errors.New("read-only"))
+	must(t, err)
+	must(t, s.db.Swap(d).Close())
+	if n := len(s.history(t, Filter{})); n != 1 {
+		t.Errorf("%d entries are read", n)
+	}
+	s.Record(aBan)
+	if n := len(s.history(t, Filter{})); n != 2 || s.Stats().Failing != "" {
+		t.Errorf("%d entries are written, %s", n, s.Stats().Failing)
+	}
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -94,7 +95,9 @@ func (s *Store) History(ctx context.Context, f Filter) ([]Entry, error) {
 	var out []Entry
 	err := s.query(ctx, query, w.args, func(r *sql.Rows) error {
 		e, err := scanEntry(r)
-		out = append(out, e)
+		if err == nil {
+			out = append(out, e)
+		}
 		return err
 	})
 	return out, err
@@ -108,6 +111,9 @@ func scanEntry(r *sql.Rows) (Entry, error) {
 	var bits, until, generation, uid, pid sql.NullInt64
 	var origin, by, why, evidence, policy, digest, command, outcome sql.NullString
 	err := r.Scan(&e.ID, &at, &kind, &addr, &bits, &until, &origin, &by, &why, &evidence, &policy, &generation, &digest, &uid, &pid, &command, &outcome)
+	if err == nil {
+		err = checkMillis(at, until.Int64)
+	}
 	if err != nil {
 		return e, err
 	}
@@ -121,18 +127,26 @@ func scanEntry(r *sql.Rows) (Entry, error) {
 	return e, err
 }
 
-// query calls row for each row of an answer.
+// query calls row for each row of an answer. Those that it fails for cannot be, as in a file that somebody edited: they are left
+// out, and said.
 func (s *Store) query(ctx context.Context, query string, args []any, row func(*sql.Rows) error) error {
 	rows, err := s.db.Load().QueryContext(ctx, query, args...)
 	if err != nil {
 		return readError(s.path, err)
 	}
 	defer rows.Close()
+	var odd oddRows
 	for rows.Next() {
-		if err := row(rows); err != nil {
-			return readError(s.path, err)
+		if err := row(rows); errors.Is(err, errEnough) {
+			break
+		} else if err != nil {
+			odd.add(err)
 		}
 	}
+	if ctx.Err() != nil {
+		return readError(s.path, ctx.Err())
+	}
+	s.say(odd)
 	return readError(s.path, rows.Err())
 }
 

@@ -27,8 +27,8 @@ func blobAddr(b []byte) (netip.Addr, error) {
 		return netip.Addr{}, nil
 	}
 	a, ok := netip.AddrFromSlice(b)
-	if !ok {
-		return a, fmt.Errorf("%w: an address of %d bytes", errBadRow, len(b))
+	if !ok || a.Is4In6() {
+		return netip.Addr{}, fmt.Errorf("%w: the address %.40x", errBadRow, b)
 	}
 	return a, nil
 }
@@ -66,3 +66,16 @@ func millis(t time.Time) driver.Value {
 
 // timeOf is the inverse of millis for what is not NULL.
 func timeOf(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// The times that there are go from the zero time to the end of the year 9998: of others JSON has no text, in some time zones.
+const firstMilli, lastMilli = -62135596800000, 253370764799999
+
+// checkMillis refuses times that there are not.
+func checkMillis(times ...int64) error {
+	for _, ms := range times {
+		if ms < firstMilli || ms > lastMilli {
+			return fmt.Errorf("%w: the time %d", errBadRow, ms)
+		}
+	}
+	return nil
+}

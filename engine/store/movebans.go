@@ -20,7 +20,8 @@ func (s *session) moveBans(ctx context.Context) error {
 	for rows.Next() {
 		b, err := scanBan(rows)
 		if err != nil {
-			return err
+			s.odd.add(err)
+			continue
 		}
 		s.bans.put(b.Target, banChange{ban: b})
 		if len(s.bans.of) < movedAtOnce {
@@ -51,6 +52,10 @@ func scanBan(rows *sql.Rows) (b Ban, err error) {
 	b.Since = timeOf(since)
 	if until != nil {
 		b.Until = timeOf(*until)
+		err = checkMillis(*until)
+	}
+	if err = errors.Join(err, checkMillis(since)); err != nil {
+		return b, err
 	}
 	if b.Target, err = prefixOf(addr, bits); err == nil && !b.Target.IsValid() {
 		err = fmt.Errorf("%w: a ban of nothing", errBadRow)

@@ -27,8 +27,9 @@ const (
 // maxConnections is how many queries are answered at once.
 const maxConnections = 4
 
-// open opens the file, or begins a new one where it is damaged. Only one process does so at a time.
-func (s *Store) open(ctx context.Context) error {
+// open opens the file, or begins a new one where it is damaged. Only one process does so at a time. On a
+// file system that is read-only it opens the file to be read, if that will do.
+func (s *Store) open(ctx context.Context, readWillDo bool) error {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return err
 	}
@@ -38,7 +39,9 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	defer unlock()
 	db, err := connect(ctx, s.path)
-	if s.isHopeless(err) {
+	if errors.Is(err, unix.EROFS) && readWillDo {
+		db, err = connectToRead(ctx, s.path, err)
+	} else if s.isHopeless(err) {
 		if err = s.setAside(err); err != nil {
 			return err
 		}
@@ -48,6 +51,7 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.db.Store(db)
+	s.say(db.odd)
 	return nil
 }
 
@@ -59,8 +63,8 @@ func (s *Store) isHopeless(err error) bool {
 // isDamage reports whether an error says that the file is no sound database.
 func isDamage(err error) bool {
 	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return errors.Is(err, errBadRow) || errors.Is(err, errForeign)
+	if errors.Is(err, errForeign) || !errors.As(err, &e) {
+		return errors.Is(err, errForeign)
 	}
 	code := e.Code() & 0xff
 	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
@@ -95,15 +99,44 @@ func connect(ctx context.Context, path string) (*database, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no file: move it away", path)
 	}
-	if err := prepare(ctx, path); err != nil {
+	odd, err := prepare(ctx, path)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	db, err := openPool(path, pragmas)
 	if err != nil {
 		return nil, err
 	}
-	d := &database{db, info}
+	d := &database{DB: db, file: info, odd: odd}
 	if err := d.sound(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.Close())
+	}
+	return d, nil
+}
+
+// connectToRead opens a file that nobody can write to.
+func connectToRead(ctx context.Context, path string, why error) (*database, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, why
+	}
+	options := patience + "&mode=ro"
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		options += "&immutable=1" // or SQLite would make a log
+	}
+	db, err := openPool(path, options)
+	if err != nil {
+		return nil, err
+	}
+	d := &database{DB: db, file: info, readOnly: true}
+	v, err := userVersion(ctx, db)
+	if err == nil && v != version {
+		err = fmt.Errorf("it is of version %d, which cannot become %d: %w", v, version, why)
+	}
+	if err == nil {
+		err = d.sound(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.Close())
 	}
 	return d, nil
@@ -140,34 +173,36 @@ func escape(path string) string {
 	return strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
 }
 
-// prepare makes sure that the database is one of ours, of this version.
-func prepare(ctx context.Context, path string) error {
+// prepare makes sure that the database is one of ours, of this version. It returns what of an older one could not be taken over.
+func prepare(ctx context.Context, path string) (odd oddRows, err error) {
 	db, err := openPool(path, patience)
 	if err != nil {
-		return err
+		return odd, err
 	}
 	defer db.Close()
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return err
+		return odd, err
 	}
 	defer conn.Close()
 	v, err := userVersion(ctx, conn)
 	switch {
 	case err != nil:
-		return err
+		return odd, err
+	case v < 0:
+		return odd, fmt.Errorf("it %w: it says that it is of version %d", errForeign, v)
 	case v > version:
-		return fmt.Errorf("it %w: %d, and this moonlatch knows %d at most; use the moonlatch that made it, or move %s away to begin anew",
+		return odd, fmt.Errorf("it %w: %d, and this moonlatch knows %d at most; use the moonlatch that made it, or move %s away to begin anew",
 			ErrNewer, v, version, filepath.Base(path))
 	case v == 0:
 		if err := begin(ctx, conn); err != nil {
-			return err
+			return odd, err
 		}
 	}
-	if err := migrate(ctx, conn); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	if odd, err = migrate(ctx, conn); err != nil {
+		return odd, fmt.Errorf("migrate: %w", err)
 	}
-	return nil
+	return odd, nil
 }
 
 // begin makes an empty file a database whose pages can be given back, which has to be said before anything is in it.
@@ -183,16 +218,23 @@ func begin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// sound looks at the end of each table: a file that was cut or overwritten shows there.
+// sound looks at the end of each table: a file that was cut or overwritten shows there, and one whose tables are not ours.
 func (d *database) sound(ctx context.Context) error {
 	for _, q := range []string{
-		"SELECT count(*) FROM (SELECT 1 FROM banpages ORDER BY id DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT 1 FROM history ORDER BY id DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT 1 FROM sources ORDER BY span DESC, start DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT 1 FROM packets ORDER BY id DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT first, ends, bans FROM banpages ORDER BY id DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT time, kind, addr, bits, until, origin, by, why, evidence, policy, generation, digest, uid, pid, command, outcome FROM history ORDER BY id DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT stream, addr, events, last, ports FROM sources ORDER BY span DESC, start DESC LIMIT 1)",
+		"SELECT count(*) FROM (SELECT span, start, stream, proto, port, events FROM ports LIMIT 1)",
+		"SELECT count(*) FROM (SELECT span, start, packets FROM dropped LIMIT 1)",
+		"SELECT count(*) FROM (SELECT time, stream, rule, src, dst, proto, sport, dport FROM packets ORDER BY id DESC LIMIT 1)",
 	} {
 		var n int
-		if err := d.QueryRowContext(ctx, q).Scan(&n); err != nil {
+		err := d.QueryRowContext(ctx, q).Scan(&n)
+		var e *sqlite.Error
+		if errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR { // a table or a column is missing
+			return fmt.Errorf("it %w: %w", errForeign, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

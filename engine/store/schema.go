@@ -106,18 +106,16 @@ type migration struct {
 // version is that of the database that this package reads and writes.
 const version = len(migrations)
 
-// migrate brings a database to the present version, in one transaction for each step.
-func migrate(ctx context.Context, db *sql.Conn) error {
-	for {
-		done, err := migrateOnce(ctx, db)
-		if done || err != nil {
-			return err
-		}
+// migrate brings a database to the present version, in one transaction for each step. It returns what could not be taken over.
+func migrate(ctx context.Context, db *sql.Conn) (odd oddRows, err error) {
+	for done := false; !done && err == nil; {
+		done, err = migrateOnce(ctx, db, &odd)
 	}
+	return odd, err
 }
 
 // migrateOnce takes one step. It looks again under the lock, since another process may have taken it.
-func migrateOnce(ctx context.Context, db *sql.Conn) (done bool, err error) {
+func migrateOnce(ctx context.Context, db *sql.Conn, odd *oddRows) (done bool, err error) {
 	if v, err := userVersion(ctx, db); err != nil || v >= version {
 		return true, err
 	}
@@ -133,6 +131,7 @@ func migrateOnce(ctx context.Context, db *sql.Conn) (done bool, err error) {
 	if err != nil {
 		return false, s.rollback(ctx, err)
 	}
+	odd.join(s.odd)
 	return done, nil
 }
 

@@ -13,6 +13,7 @@ type session struct {
 	conn *sql.Conn
 	stmt map[string]*sql.Stmt
 	bans banChanges // of the transaction
+	odd  oddRows    // that it met with
 }
 
 const (
@@ -68,6 +69,7 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 
 func (s *session) begin(ctx context.Context) error {
 	s.bans.reset()
+	s.odd = oddRows{}
 	return s.exec(ctx, "BEGIN IMMEDIATE")
 }
 
@@ -129,10 +131,10 @@ func number(n int64, known bool) driver.Value {
 	return n
 }
 
-// reopen opens what is in the file's place now.
+// reopen opens what is in the file's place now, to be written.
 func (s *Store) reopen(ctx context.Context) error {
 	old := s.db.Load()
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, false); err != nil {
 		return err
 	}
 	s.lost()

@@ -51,6 +51,7 @@ type Store struct {
 
 	tallies atomic.Int64 // that wait to be written
 	missed  atomic.Bool  // records were dropped since Config.Lost was called
+	odd     atomic.Int64 // the most rows of one answer that were left out, as was said
 
 	flushes chan flush
 	closing chan struct{} // closed to end the counting
@@ -60,7 +61,8 @@ type Store struct {
 	writes  sync.WaitGroup
 }
 
-// Open opens the database, and makes it where there is none. A damaged one is set aside.
+// Open opens the database, and makes it where there is none. A damaged one is set aside. One on
+// a file system that is read-only can be read.
 // Errors are ErrNewer, fs.ErrPermission, and what the disk says.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Keep == 0 {
@@ -72,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, path: filepath.Join(cfg.Dir, File), flushes: make(chan flush), closing: make(chan struct{}), ending: make(chan struct{})}
 	s.queue.init()
 	s.counting.init()
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, true); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	s.counts.Go(s.count)
@@ -103,6 +105,9 @@ func Exists(dir string) bool {
 type database struct {
 	*sql.DB
 	file os.FileInfo // what it was when it was opened
+	odd  oddRows     // of an older version, that were not taken over
+
+	readOnly bool // as its file system was
 }
 
 // moved reports whether another process has set the file aside.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -81,9 +82,11 @@ func (s *session) forgetEnded(ctx context.Context, then time.Time) (more bool, e
 	defer rows.Close()
 	n := 0
 	var r pageReader
+	var bad []int64
 	for ; rows.Next(); n++ {
+		var id int64
 		var page sql.RawBytes
-		if err := rows.Scan(&page); err != nil {
+		if err := rows.Scan(&id, &page); err != nil {
 			return false, err
 		}
 		r.start(page)
@@ -92,11 +95,19 @@ func (s *session) forgetEnded(ctx context.Context, then time.Time) (more bool, e
 				s.bans.put(b.Target, banChange{gone: true})
 			}
 		}
-		if err := r.err(); err != nil {
+		if r.err() != nil {
+			bad = append(bad, id)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return false, err
+	}
+	for _, id := range bad { // not to be met again before it is written anew
+		if err := s.exec(ctx, sqlPageEndless, id); err != nil {
 			return false, err
 		}
 	}
-	return n == tidyPages && len(s.bans.of) > 0, rows.Err()
+	return n == tidyPages && len(s.bans.of) > 0, nil
 }
 
 // alter runs one statement in a transaction of its own, and returns how many rows it changed.
@@ -123,6 +134,7 @@ func (w *writer) within(do func(*session) error) error {
 	if err := s.commit(w.ctx); err != nil {
 		return s.rollback(w.ctx, err)
 	}
+	w.healed(s.odd)
 	return nil
 }
 
@@ -130,11 +142,11 @@ func (w *writer) within(do func(*session) error) error {
 func (w *writer) rollUp(before time.Time) error {
 	for {
 		var oldest *int64
-		err := w.db.Load().QueryRowContext(w.ctx, `SELECT min(start) FROM (
-			SELECT min(start) AS start FROM sources WHERE span = 60 UNION ALL
-			SELECT min(start) FROM ports WHERE span = 60 UNION ALL
-			SELECT min(start) FROM dropped WHERE span = 60)`).Scan(&oldest)
-		if err != nil || oldest == nil || *oldest >= before.UnixMilli() {
+		err := w.db.Load().QueryRowContext(w.ctx, `SELECT CAST(min(start) AS INTEGER) FROM (
+			SELECT min(start) AS start FROM sources WHERE span = 60 AND start >= 0 AND start < ?1 UNION ALL
+			SELECT min(start) FROM ports WHERE span = 60 AND start >= 0 AND start < ?1 UNION ALL
+			SELECT min(start) FROM dropped WHERE span = 60 AND start >= 0 AND start < ?1)`, before.UnixMilli()).Scan(&oldest)
+		if err != nil || oldest == nil {
 			return err
 		}
 		hour := time.UnixMilli(*oldest).Truncate(time.Hour).UnixMilli()
@@ -148,19 +160,19 @@ func (s *session) rollUp(ctx context.Context, hour int64) error {
 	const end = int64(time.Hour / time.Millisecond)
 	for _, query := range []string{
 		`INSERT INTO sources (span, start, stream, addr, events, last, ports)
-			SELECT 3600, ?1, stream, CASE WHEN place <= ?3 THEN addr ELSE x'' END AS a, sum(n), max(l), CASE WHEN place <= ?3 THEN max(p) ELSE '' END FROM (
-				SELECT stream, addr, sum(events) AS n, max(last) AS l, max(ports) AS p, row_number() OVER (ORDER BY sum(events) DESC) AS place
+			SELECT 3600, ?1, stream, CASE WHEN place <= ?3 THEN addr ELSE x'' END AS a, CAST(total(n) AS INTEGER), max(l), CASE WHEN place <= ?3 THEN max(p) ELSE '' END FROM (
+				SELECT stream, addr, total(events) AS n, max(last) AS l, max(ports) AS p, row_number() OVER (ORDER BY total(events) DESC) AS place
 				FROM sources WHERE span = 60 AND start >= ?1 AND start < ?1 + ?2 GROUP BY stream, addr)
 			GROUP BY stream, a
 			ON CONFLICT DO UPDATE SET events = events + excluded.events, last = max(last, excluded.last)`,
 		`INSERT INTO ports (span, start, stream, proto, port, events)
-			SELECT 3600, ?1, stream, CASE WHEN place <= ?3 THEN proto ELSE 0 END AS a, CASE WHEN place <= ?3 THEN port ELSE 0 END AS b, sum(n) FROM (
-				SELECT stream, proto, port, sum(events) AS n, row_number() OVER (ORDER BY sum(events) DESC) AS place
+			SELECT 3600, ?1, stream, CASE WHEN place <= ?3 THEN proto ELSE 0 END AS a, CASE WHEN place <= ?3 THEN port ELSE 0 END AS b, CAST(total(n) AS INTEGER) FROM (
+				SELECT stream, proto, port, total(events) AS n, row_number() OVER (ORDER BY total(events) DESC) AS place
 				FROM ports WHERE span = 60 AND start >= ?1 AND start < ?1 + ?2 GROUP BY stream, proto, port)
 			GROUP BY stream, a, b
 			ON CONFLICT DO UPDATE SET events = events + excluded.events`,
 		`INSERT INTO dropped (span, start, packets)
-			SELECT 3600, ?1, sum(packets) FROM dropped WHERE span = 60 AND start >= ?1 AND start < ?1 + ?2 AND ?3 > 0 HAVING sum(packets) > 0
+			SELECT 3600, ?1, CAST(total(packets) AS INTEGER) FROM dropped WHERE span = 60 AND start >= ?1 AND start < ?1 + ?2 AND ?3 > 0 HAVING total(packets) > 0
 			ON CONFLICT DO UPDATE SET packets = packets + excluded.packets`,
 	} {
 		if _, err := s.conn.ExecContext(ctx, query, hour, end, hourRows); err != nil {

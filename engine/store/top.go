@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -45,7 +46,7 @@ func (s *Store) Top(ctx context.Context, of Dimension, since time.Time, n int) (
 
 func (s *Store) topSources(ctx context.Context, since time.Time, n int) ([]Total, error) {
 	var out []Total
-	err := s.query(ctx, `SELECT addr, sum(events) AS n, max(last), max(ports),
+	err := s.query(ctx, `SELECT addr, CAST(total(events) AS INTEGER) AS n, max(last), max(ports),
 			(SELECT count(*) FROM history h WHERE h.addr = s.addr AND h.kind = 'ban' AND h.time >= ?)
 		FROM sources s WHERE span IN (60, 3600) AND start >= ? AND addr <> x'' GROUP BY addr ORDER BY n DESC, addr LIMIT ?`,
 		[]any{since.UnixMilli(), atMinute(since), n}, func(r *sql.Rows) error {
@@ -56,9 +57,12 @@ func (s *Store) topSources(ctx context.Context, since time.Time, n int) ([]Total
 				return err
 			}
 			a, err := blobAddr(addr)
+			if err = errors.Join(err, checkMillis(last)); err != nil {
+				return err
+			}
 			t.Name, t.Last = sourceName(a), timeOf(last)
 			out = append(out, t)
-			return err
+			return nil
 		})
 	return out, err
 }
@@ -73,13 +77,16 @@ func sourceName(a netip.Addr) string {
 
 func (s *Store) topPorts(ctx context.Context, since time.Time, n int) ([]Total, error) {
 	var out []Total
-	err := s.query(ctx, `SELECT proto, port, sum(events) AS n, max(start) FROM ports
+	err := s.query(ctx, `SELECT proto, port, CAST(total(events) AS INTEGER) AS n, max(start) FROM ports
 		WHERE span IN (60, 3600) AND start >= ? AND port > 0 GROUP BY proto, port ORDER BY n DESC, port LIMIT ?`,
 		[]any{atMinute(since), n}, func(r *sql.Rows) error {
 			var t Total
 			var p port
 			var last int64
 			if err := r.Scan(&p.proto, &p.number, &t.Events, &last); err != nil {
+				return err
+			}
+			if err := checkMillis(last); err != nil {
 				return err
 			}
 			t.Name, t.Last = p.String(), timeOf(last)
@@ -97,6 +104,9 @@ func (s *Store) topPolicies(ctx context.Context, since time.Time, n int) ([]Tota
 			var t Total
 			var last int64
 			if err := r.Scan(&t.Name, &t.Bans, &last); err != nil {
+				return err
+			}
+			if err := checkMillis(last); err != nil {
 				return err
 			}
 			t.Last = timeOf(last)
@@ -159,8 +169,8 @@ func (s *Store) Timeline(ctx context.Context, since, until time.Time, length tim
 		of string
 		to func(*Point) *int64
 	}{
-		{"sum(events) FROM (SELECT start AS time, events FROM sources WHERE span IN (60, 3600))", func(p *Point) *int64 { return &p.Events }},
-		{"sum(packets) FROM (SELECT start AS time, packets FROM dropped WHERE span IN (60, 3600))", func(p *Point) *int64 { return &p.Dropped }},
+		{"CAST(total(events) AS INTEGER) FROM (SELECT start AS time, events FROM sources WHERE span IN (60, 3600))", func(p *Point) *int64 { return &p.Events }},
+		{"CAST(total(packets) AS INTEGER) FROM (SELECT start AS time, packets FROM dropped WHERE span IN (60, 3600))", func(p *Point) *int64 { return &p.Dropped }},
 		{"count(*) FROM (SELECT time FROM history WHERE kind = 'ban')", func(p *Point) *int64 { return &p.Bans }},
 		{"count(*) FROM (SELECT time FROM history WHERE kind = 'unban')", func(p *Point) *int64 { return &p.Unbans }},
 		{"count(*) FROM (SELECT time FROM history WHERE kind = 'apply')", func(p *Point) *int64 { return &p.Applies }},

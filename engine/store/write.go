@@ -148,6 +148,7 @@ func (w *writer) transact(records []record) error {
 	if err := s.commit(w.ctx); err != nil {
 		return s.rollback(w.ctx, err)
 	}
+	w.healed(s.odd)
 	w.counters.batches.Add(1)
 	w.counters.busy.Add(int64(time.Since(start)))
 	return nil
@@ -155,7 +156,7 @@ func (w *writer) transact(records []record) error {
 
 // begin begins a transaction, in the database that the file is now.
 func (w *writer) begin() (*session, error) {
-	if w.db.Load().moved(w.path) {
+	if d := w.db.Load(); d.readOnly || d.moved(w.path) {
 		w.endSession()
 		if err := w.reopen(w.ctx); err != nil {
 			return nil, err

@@ -27,6 +27,10 @@ const (
 const (
 	maxBans  = 2000
 	maxRules = 2000
+	// maxFaults is how many of the policy's errors of before are told.
+	maxFaults = 30
+	// maxPast is how much of what is on record about an address is told.
+	maxPast = 30
 	// maxListed is how many bans the kernel is asked to list: a million take it a minute.
 	maxListed = 20_000
 )
@@ -41,15 +45,17 @@ func (s *Server) routes() http.Handler {
 	bans := s.read(mux, "bans", listFresh, s.bans)
 	s.read(mux, "rules", listFresh, s.rules)
 	changes := s.read(mux, "changes", listFresh, func(ctx context.Context) (any, error) { return s.service.Changes(ctx) })
+	s.read(mux, "faults", listFresh, s.faults)
 	for name, span := range spans {
 		s.read(mux, "traffic/"+name, trafficFresh, func(ctx context.Context) (any, error) { return s.traffic(ctx, span) })
 	}
 	changed := []*answer{status, bans, changes}
 	write(s, mux, "confirm", changed, func(ctx context.Context, by string, req control.ConfirmRequest) (control.Confirmed, error) {
-		req.By = by
+		req.By, req.PID = by, control.NoProcess
 		return s.service.Confirm(ctx, req)
 	})
-	write(s, mux, "rollback", changed, func(ctx context.Context, _ string, req control.RollbackRequest) (control.Status, error) {
+	write(s, mux, "rollback", changed, func(ctx context.Context, by string, req control.RollbackRequest) (control.Status, error) {
+		req.By = by
 		return s.service.Rollback(ctx, req)
 	})
 	write(s, mux, "extend", changed, func(ctx context.Context, _ string, req control.ExtendRequest) (control.Extended, error) {
@@ -110,6 +116,24 @@ func (s *Server) rules(ctx context.Context) (any, error) {
 	return out, err
 }
 
+// faults are the last errors of callbacks that are on record, the newest first: also those of daemons before this one.
+func (s *Server) faults(ctx context.Context) (any, error) {
+	all, err := s.service.History(ctx, control.HistoryRequest{Kinds: []string{"fault"}, Limit: maxFaults})
+	if all == nil {
+		all = []control.Entry{}
+	}
+	return struct {
+		Faults []control.Entry `json:"faults"`
+	}{all}, err
+}
+
+// explanation is what is known of an address, and what is on record about it, the newest first.
+type explanation struct {
+	control.Explanation
+	Past      []control.Entry `json:"past,omitempty"`
+	PastError string          `json:"past_error,omitempty"`
+}
+
 // explain tells all that is known of one address. Nobody else asks the same, so
 // that one asks at a time.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
@@ -119,13 +143,18 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	e, err := s.service.Explain(r.Context(), control.ExplainRequest{Target: r.URL.Query().Get("target")})
-	if err != nil {
+	var out explanation
+	var err error
+	target := r.URL.Query().Get("target")
+	if out.Explanation, err = s.service.Explain(r.Context(), control.ExplainRequest{Target: target}); err != nil {
 		fail(w, err)
 		return
 	}
+	if out.Past, err = s.service.History(r.Context(), control.HistoryRequest{Target: target, Limit: maxPast}); err != nil {
+		out.PastError = err.Error() // what is so now matters more
+	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(e)
+	json.NewEncoder(w).Encode(out)
 }
 
 // read serves an answer to everybody who may look.

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	maxStreams = 64 // clients that listen at a time
 	// A new client is told what was before, which is looked up among what the feed holds.
 	maxOpenings = 10 // a second, once maxStreams have come at once
 	heartbeat   = 15 * time.Second
@@ -29,7 +28,7 @@ const (
 // items, newest last; its id is that of the last one.
 type streams struct {
 	broadcast *broadcast
-	places    chan struct{} // holds a token for each client
+	places    *places
 	openings  *rate.Limiter
 	heartbeat time.Duration
 	patience  time.Duration
@@ -38,7 +37,7 @@ type streams struct {
 
 func newStreams(hub *feed.Hub) *streams {
 	return &streams{
-		broadcast: newBroadcast(hub), places: make(chan struct{}, maxStreams),
+		broadcast: newBroadcast(hub), places: newPlaces(),
 		openings:  rate.NewLimiter(maxOpenings, maxStreams),
 		heartbeat: heartbeat, patience: patience,
 	}
@@ -51,13 +50,14 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, &control.Error{Code: control.BadRequest, Message: err.Error()})
 		return
 	}
-	if !s.openings.Allow() || !s.enter() {
+	leave, ok := s.enter(r.RemoteAddr)
+	if !ok {
 		w.Header().Set("Retry-After", "10")
 		w.Header().Set("Connection", "close") // it must not hold a connection while it waits
-		refuse(w, http.StatusServiceUnavailable, control.Busy, fmt.Sprintf("%d pages listen already, or too many came at once: try again in some seconds", maxStreams))
+		refuse(w, http.StatusServiceUnavailable, control.Busy, fmt.Sprintf("%d pages listen already, %d from one other host, or too many came at once: try again in some seconds", maxStreams, maxOfOne))
 		return
 	}
-	defer func() { <-s.places }()
+	defer leave()
 	if s.listeners != nil {
 		s.listeners.Inc()
 		defer s.listeners.Dec()
@@ -67,13 +67,11 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(r.Context(), c)
 }
 
-func (s *streams) enter() bool {
-	select {
-	case s.places <- struct{}{}:
-		return true
-	default:
-		return false
+func (s *streams) enter(client string) (leave func(), ok bool) {
+	if !s.openings.Allow() {
+		return nil, false
 	}
+	return s.places.enter(client)
 }
 
 func (s *streams) serve(ctx context.Context, c *client) {

@@ -183,25 +183,52 @@ func TestStreamFlood(t *testing.T) {
 // TestTooManyStreams: what is too many is told to come again; a place that is left is free.
 func TestTooManyStreams(t *testing.T) {
 	p := serve(t)
-	for range maxStreams {
-		p.streams.places <- struct{}{}
+	var leave []func()
+	for i := range maxStreams {
+		l, ok := p.streams.places.enter("127.0.0.1:1")
+		if !ok {
+			t.Fatalf("there is no place for client %d of %d", i, maxStreams)
+		}
+		leave = append(leave, l)
 	}
 	resp, text := p.request(t, "GET", "/api/events", "")
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !resp.Close || !strings.Contains(text, "try again") {
 		t.Errorf("one more than %d: %d %s", maxStreams, resp.StatusCode, text)
 	}
-	<-p.streams.places
+	leave[0]()
 	notice(p.cfg.Feed, "hello")
 	if m := p.listen(t, "")(); m.list() != "hello" {
 		t.Errorf("when a place is free: %s", m.list())
 	}
-	for len(p.streams.places) > 0 {
-		<-p.streams.places
+	for _, l := range leave[1:] {
+		l()
 	}
 	p.streams.openings.SetLimit(0)
 	waitFor(t, "the end of what may be opened at once", func() bool { return !p.streams.openings.Allow() })
 	if resp, _ := p.request(t, "GET", "/api/events", ""); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("more openings than there may be: %d", resp.StatusCode)
+	}
+}
+
+// TestOneHost: no other host takes all places, whatever it opens.
+func TestOneHost(t *testing.T) {
+	p := newPlaces()
+	var leave func()
+	for i := range maxOfOne {
+		var ok bool
+		if leave, ok = p.enter(fmt.Sprintf("[2001:db8::1]:%d", i)); !ok {
+			t.Fatalf("there is no place for client %d of %d", i, maxOfOne)
+		}
+	}
+	if _, ok := p.enter("[2001:db8::1]:99"); ok {
+		t.Error("one host takes more places than it may")
+	}
+	if _, ok := p.enter("192.0.2.1:1"); !ok {
+		t.Error("because of one host there is no place for another")
+	}
+	leave()
+	if _, ok := p.enter("[2001:db8::1]:99"); !ok {
+		t.Error("a place that was left is not free")
 	}
 }
 
@@ -227,7 +254,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		return p.streams.broadcast.count() == 0
 	})
-	waitFor(t, "its place", func() bool { return len(p.streams.places) == 0 })
+	waitFor(t, "its place", func() bool { return p.streams.places.count() == 0 })
 }
 
 // TestChoose: of a batch a client gets the newest that it wants and has not had, and everything rare.

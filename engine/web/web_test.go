@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,12 +29,22 @@ type memory struct {
 	unbanned  string
 	asked     atomic.Int64 // for the status
 	bans      []control.Ban
+	faults    []control.Entry
 	err       error
 }
 
 func (m *memory) Status(context.Context) (control.Status, error) {
 	m.asked.Add(1)
 	return control.Status{APIVersion: control.Version, State: control.Opened, Daemon: &control.DaemonStatus{Bans: len(m.bans)}}, m.err
+}
+func (m *memory) History(_ context.Context, req control.HistoryRequest) ([]control.Entry, error) {
+	if req.Target != "" {
+		return []control.Entry{{Target: req.Target, Kind: "ban", Why: "on record"}}, m.err
+	}
+	if !slices.Equal(req.Kinds, []string{"fault"}) {
+		return nil, errors.New("asked for something else")
+	}
+	return m.faults, m.err
 }
 func (m *memory) Bans(context.Context) ([]control.Ban, error) { return m.bans, m.err }
 func (m *memory) Confirm(_ context.Context, req control.ConfirmRequest) (control.Confirmed, error) {
@@ -170,7 +181,7 @@ func TestWrite(t *testing.T) {
 	} {
 		p.service.confirmed = control.ConfirmRequest{}
 		resp, text := p.request(t, "POST", "/api/confirm", `{"generation": 7}`, append(headers, tokenHeader, p.token)...)
-		if resp.StatusCode != http.StatusOK || p.service.confirmed.Generation != 7 || p.service.confirmed.By != "web page (127.0.0.1)" {
+		if resp.StatusCode != http.StatusOK || p.service.confirmed.Generation != 7 || p.service.confirmed.By != "web page (127.0.0.1)" || p.service.confirmed.PID != control.NoProcess {
 			t.Errorf("%v: %d %s, %+v", headers, resp.StatusCode, text, p.service.confirmed)
 		}
 	}
@@ -286,10 +297,23 @@ func TestManyBans(t *testing.T) {
 	}
 }
 
+// TestFaults tells of the policy's errors that are on record.
+func TestFaults(t *testing.T) {
+	p := serve(t)
+	if resp, text := p.request(t, "GET", "/api/faults", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `{"faults":[]}`) {
+		t.Errorf("without any: %d %s", resp.StatusCode, text)
+	}
+	p = serve(t)
+	p.service.faults = []control.Entry{{Kind: "fault", By: "web.lua:9", Why: "no"}}
+	if resp, text := p.request(t, "GET", "/api/faults", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"by":"web.lua:9","why":"no"`) {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+}
+
 // TestExplain asks about one address.
 func TestExplain(t *testing.T) {
 	p := serve(t)
-	if resp, text := p.request(t, "GET", "/api/explain?target=2001:db8::/64", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"target":"2001:db8::/64"`) {
+	if resp, text := p.request(t, "GET", "/api/explain?target=2001:db8::/64", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"target":"2001:db8::/64"`) || !strings.Contains(text, `"why":"on record"`) {
 		t.Errorf("%d %s", resp.StatusCode, text)
 	}
 	p.service.err = &control.Error{Code: control.BadRequest, Message: "no address"}

@@ -21,6 +21,7 @@ const (
 type checker struct {
 	file    string
 	globals *lua.LTable
+	hint    func(name string) string
 	session *lua.LTable // of a console; nil where no global can be defined
 	depth   int
 	scope   *scope
@@ -37,7 +38,7 @@ type scope struct {
 
 // check checks and rewrites the statements of a file.
 func (s *State) check(file string, stmts []ast.Stmt, session *lua.LTable) error {
-	c := &checker{file: file, globals: s.lua.G.Global, session: session}
+	c := &checker{file: file, globals: s.lua.G.Global, hint: s.cfg.Undefined, session: session}
 	c.scope = &scope{constants: map[string]bool{}}
 	c.stmts(stmts)
 	if c.err != nil {
@@ -102,6 +103,10 @@ func (c *checker) resolve(id *ast.IdentExpr) {
 	}
 	for s := c.scope; s != nil; s = s.outer {
 		known = append(known, s.names...)
+	}
+	if hint := c.hint(id.Value); hint != "" && c.session == nil {
+		c.fail(id, "undefined name %q%s", id.Value, hint)
+		return
 	}
 	c.fail(id, "%s", undefined(id.Value, known))
 }

@@ -14,10 +14,10 @@ func TestErrors(t *testing.T) {
 		want   Error
 	}{
 		{"\nlocal x = = 1", Error{Line: 2, Column: 11, Msg: `syntax error near "="`}},
-		{"if x then", Error{Line: 1, Msg: "syntax error at the end of the file"}},
-		{"local t = {\n1,\n2", Error{Line: 3, Msg: "syntax error at the end of the file"}},
+		{"if x then", Error{Line: 1, Msg: "syntax error at the end of the file: is an end, a } or a ) missing?"}},
+		{"local t = {\n1,\n2", Error{Line: 3, Msg: "syntax error at the end of the file: is an end, a } or a ) missing?"}},
 		{"local s = 'abc", Error{Line: 1, Msg: "unterminated string at the end of the file"}},
-		{"local s = 'abc\n", Error{Line: 2, Msg: `unterminated string near "abc"`}},
+		{"local s = 'abc\n", Error{Line: 1, Msg: `unterminated string near "abc"`}},
 		{"local s = [[abc", Error{Line: 1, Msg: "unterminated multiline string at the end of the file"}},
 		{"x = = 1 \x00", Error{Line: 1, Column: 5, Msg: `syntax error near "="`}},
 		{"break", Error{Line: 1, Msg: "no loop to break"}},
@@ -56,9 +56,10 @@ func TestErrors(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	for want, e := range map[string]*Error{
-		"web.lua:12: msg": {File: "web.lua", Line: 12, Column: 3, Msg: "msg"},
-		"web.lua: msg":    {File: "web.lua", Msg: "msg"},
-		"msg":             {Msg: "msg"},
+		"web.lua:12:3: msg": {File: "web.lua", Line: 12, Column: 3, Msg: "msg"},
+		"web.lua:12: msg":   {File: "web.lua", Line: 12, Msg: "msg"},
+		"web.lua: msg":      {File: "web.lua", Msg: "msg"},
+		"msg":               {Msg: "msg"},
 	} {
 		if e.Error() != want {
 			t.Errorf("got %q, want %q", e.Error(), want)

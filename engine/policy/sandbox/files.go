@@ -2,10 +2,12 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"path"
 )
 
 const maxFiles = 128 << 20 // bytes of all files of a policy together
@@ -24,12 +26,32 @@ func (s *State) ReadFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", name, fs.ErrNotExist)
 	}
 	data, err := readRegular(s.cfg.Files, name, maxFiles-s.read)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &noFile{name, suggest(name, s.beside(name))}
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.files[name] = data
 	s.read += len(data)
 	return data, nil
+}
+
+// noFile is a file that is not there.
+type noFile struct{ name, hint string }
+
+func (e *noFile) Error() string {
+	return fmt.Sprintf("there is no file %s in the policy's folder%s", e.name, e.hint)
+}
+func (e *noFile) Is(target error) bool { return target == fs.ErrNotExist }
+
+// beside are the files in the folder of one, as far as they can be told.
+func (s *State) beside(name string) (names []string) {
+	entries, _ := fs.ReadDir(s.cfg.Files, path.Dir(name)) // no folder, no suggestions from it
+	for _, e := range entries {
+		names = append(names, path.Join(path.Dir(name), e.Name()))
+	}
+	return names
 }
 
 // readRegular refuses what is not a regular file before opening it, because

@@ -50,9 +50,15 @@ func noGlobals(name string) string {
 	return fmt.Sprintf("cannot define the global %q: use local %s", name, name)
 }
 
+// maxWord bounds the words that suggest looks at.
+const maxWord = 100
+
 // suggest is ` (did you mean "x"?)` for the known name nearest to word, or
 // nothing when none is near enough to be what the author meant.
 func suggest(word string, known []string) string {
+	if len(word) > maxWord {
+		return "" // the work grows with the length
+	}
 	slices.Sort(known) // so that ties do not depend on the order of a map
 	best, at := "", min(len(word)/3+2, len(word))
 	for _, k := range known {

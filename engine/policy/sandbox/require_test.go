@@ -49,7 +49,7 @@ func TestRequireErrors(t *testing.T) {
 		`require(("x"):rep(300))`:                 `bad module name`,
 		`require()`:                               `bad argument #1 to require (string expected, got nil)`,
 		`require "folder"`:                        `module "folder": folder.lua is not a regular file`,
-		`require "syntax"`:                        `syntax.lua:2: syntax error near "oops"`,
+		`require "syntax"`:                        `syntax.lua:2:9: syntax error near "oops"`,
 		`require "undefined"`:                     `undefined.lua:1: undefined name "drp"`,
 		`require "fails"`:                         `fails.lua:3: no`,
 		`require "cycle"`:                         `other.lua:1: cyclic require: policy -> cycle -> other -> cycle`,

@@ -32,6 +32,10 @@ type Config struct {
 	// Default: print is an error that points to fw.log.
 	Print func(text string)
 
+	// Undefined says, behind a colon, what an undefined name most likely stands
+	// for; "" leaves it to the nearest name. Default: "" for all.
+	Undefined func(name string) string
+
 	// Now is the clock of the deadlines. Default: time.Now.
 	Now func() time.Time
 }
@@ -42,6 +46,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LoadDeadline, 30*time.Second)
 	setDefault(&c.CallDeadline, time.Second)
 	setDefault(&c.HeapLimit, 512<<20)
+	if c.Undefined == nil {
+		c.Undefined = func(string) string { return "" }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -22,6 +22,10 @@ func (s *State) load(name string, source []byte, session *lua.LTable) (*lua.LFun
 	if len(source) > maxSource {
 		return nil, &Error{File: name, Msg: fmt.Sprintf("longer than %d KiB; keep long lists in a file and name it with file =", maxSource>>10)}
 	}
+	source = bytes.TrimPrefix(source, []byte("\ufeff")) // some editors begin a file with it
+	if bytes.HasPrefix(source, []byte("\xff\xfe")) || bytes.HasPrefix(source, []byte("\xfe\xff")) {
+		return nil, &Error{File: name, Line: 1, Msg: "the file is in UTF-16: save it as UTF-8"}
+	}
 	if bytes.HasPrefix(source, []byte("#")) {
 		source = append([]byte("--"), source...) // the line that names the interpreter
 	}
@@ -68,21 +72,6 @@ func verify(proto *lua.FunctionProto) error {
 		}
 	}
 	return nil
-}
-
-func syntaxError(name string, source []byte, err error) *Error {
-	p, ok := err.(*parse.Error)
-	if !ok {
-		return &Error{File: name, Msg: err.Error()}
-	}
-	e := &Error{File: name, Line: p.Pos.Line, Column: p.Pos.Column, Msg: strings.TrimSpace(p.Message)}
-	if p.Pos.Line == parse.EOF {
-		e.Line, e.Column = 1+bytes.Count(bytes.TrimSpace(source), []byte("\n")), 0
-		e.Msg += " at the end of the file"
-	} else if p.Token != "" {
-		e.Msg += fmt.Sprintf(" near %q", p.Token)
-	}
-	return e
 }
 
 func compileError(name string, err error) *Error {

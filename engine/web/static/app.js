@@ -46,7 +46,7 @@ function App() {
     </header>
     <${Reach} />
     <${Trial} brief=${view !== "now"} />
-    <${Bar} />
+    <${Bar} brief=${view !== "now"} />
     <main id="main" tabindex="-1"><${View} view=${view} argument=${argument} /></main>
     <${Said} />
     <${TokenDialog} />

@@ -61,17 +61,17 @@ function Ban({ ban }) {
   </li>`;
 }
 
-function AddBan({ onClose }) {
-  const [target, setTarget] = useState("");
+// AddBan asks what to ban, and tells onClose whether it was done.
+export function AddBan({ of = "", onClose }) {
+  const [target, setTarget] = useState(of);
   const [seconds, setSeconds] = useState(3600);
   const [reason, setReason] = useState("");
   const go = async (e) => {
     e.preventDefault();
     const body = { target: target.trim(), for: seconds * 1e9, why: reason.trim() || "banned on the web page" };
-    onClose();
-    await act("ban", body, `${body.target} is banned.`);
+    onClose(await act("ban", body, `${body.target} is banned.`));
   };
-  return html`<${Dialog} title="Ban an address" onClose=${onClose}><form onSubmit=${go}>
+  return html`<${Dialog} title="Ban an address" onClose=${() => onClose(false)}><form onSubmit=${go}>
     <label for="ban-target">Address or prefix</label>
     <input id="ban-target" value=${target} required placeholder="203.0.113.9 or 203.0.113.0/24" autocomplete="off" spellcheck="false" onInput=${(e) => setTarget(e.target.value)} />
     <label for="ban-for">For</label>
@@ -79,6 +79,6 @@ function AddBan({ onClose }) {
     <label for="ban-why">Why</label>
     <input id="ban-why" value=${reason} maxlength="100" placeholder="what you will want to know later" onInput=${(e) => setReason(e.target.value)} />
     <p class="note">What this host needs itself, protected addresses among them, is never banned.</p>
-    <div class="dialog-acts"><button type="button" onClick=${onClose}>Cancel</button><button class="confirm">Ban</button></div>
+    <div class="dialog-acts"><button type="button" onClick=${() => onClose(false)}>Cancel</button><button class="confirm">Ban</button></div>
   </form></${Dialog}>`;
 }

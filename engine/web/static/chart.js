@@ -66,6 +66,7 @@ function drawMarks(u, marks) {
   ctx.strokeStyle = ctx.fillStyle = colour("--warn");
   ctx.setLineDash([3, 3]);
   ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+  let named = Infinity; // where the last number stands: the next one must not lie on it
   for (const m of marks) {
     // What happened since the last point began is drawn at the edge.
     const x = Math.min(u.valToPos(Date.parse(m.time) / 1000, "x", true), bbox.left + bbox.width);
@@ -75,7 +76,9 @@ function drawMarks(u, marks) {
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
     ctx.textAlign = "right";
-    if (m.kind === "apply") ctx.fillText(String(m.generation ?? ""), x - 3 * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+    if (m.kind !== "apply" || named - x < 24 * devicePixelRatio) continue;
+    ctx.fillText(String(m.generation ?? ""), x - 3 * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+    named = x;
   }
   ctx.restore();
 }

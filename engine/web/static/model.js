@@ -30,6 +30,7 @@ export const model = new Model({
   changes: null, // what the trial changes
   bans: null,
   rules: null,
+  faults: null, // of the policy, that are on record
   gone: false, // the daemon does not answer
   trouble: "", // what it answered instead of its status
   outcome: null, // how the last trial ended, as this page saw it
@@ -48,7 +49,9 @@ async function askStatus() {
   try {
     const status = await get("status");
     const deadline = performance.now() + status.left_seconds * 1000;
-    model.set({ status, deadline, gone: false, trouble: "", outcome: outcome(before, status) ?? model.values.outcome });
+    const said = outcome(before, status) ?? model.values.outcome;
+    const stale = said && said.after !== status.confirmed?.generation; // others have come since
+    model.set({ status, deadline, gone: false, trouble: "", outcome: stale ? null : said });
     if (status.trial && status.trial.generation !== model.values.changes?.trial.generation) await load("changes");
     if (!status.trial && model.values.changes) model.set({ changes: null });
   } catch (e) {
@@ -61,12 +64,12 @@ async function askStatus() {
 function outcome(before, now) {
   const trial = before?.trial;
   if (!trial) return null;
-  const n = trial.generation;
-  if (now.confirmed?.generation === n) return { good: true, text: `Generation ${n} is confirmed. It stays, also after a reboot.` };
+  const n = trial.generation, after = now.confirmed?.generation;
+  if (now.confirmed?.generation === n) return { good: true, after, text: `Generation ${n} is confirmed. It stays, also after a reboot.` };
   if (now.trial?.generation === n) return null;
-  if (now.trial) return { good: true, text: `Generation ${now.trial.generation} has taken the place of generation ${n}.` };
+  if (now.trial) return { good: true, after, text: `Generation ${now.trial.generation} has taken the place of generation ${n}.` };
   const rest = now.confirmed ? `Generation ${now.confirmed.generation} filters again.` : "Everything passes, as before.";
-  return { good: false, text: `The trial of generation ${n} is over, unconfirmed. ${rest}` };
+  return { good: false, after, text: `The trial of generation ${n} is over, unconfirmed. ${rest}` };
 }
 
 // load asks for a list. What fails is shown where the list would be.

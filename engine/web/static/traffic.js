@@ -66,7 +66,7 @@ function Top({ id, title, lines, link, bans, none }) {
   const most = Math.max(...list.map(of), 1);
   return html`<${Panel} id=${id + "-title"} title=${title}>
     ${!list.length ? html`<${Empty} icon="chart" title="Nothing">${none}</${Empty}>` : html`<ol class="top-lines" data-top=${id}>${list.map((l) => html`<li key=${l.name}>
-      <span class="top-name">${link ? html`<a class="address" href=${link(l.name)}>${l.name}</a>` : html`<b>${l.name || "by hand"}</b>`}${l.ports && html`<small>ports ${l.ports}</small>`}</span>
+      <span class="top-name">${link ? html`<a class="address" href=${link(l.name)}>${l.name}</a>` : html`<b>${l.name || "by hand"}</b>`}${l.ports && html`<small>ports ${l.ports.replaceAll(",", ", ")}</small>`}</span>
       <span class="top-count">${number(of(l))}${!bans && l.bans > 0 && html`<small>${plural(l.bans, "ban")}</small>`}</span>
       <meter min="0" max=${most} value=${of(l)} aria-hidden="true"></meter>
     </li>`)}</ol>`}

@@ -16,13 +16,23 @@ export function Trial({ brief }) {
   const { status, outcome } = model.use();
   if (!status) return null;
   if (status.trial) return html`<${OnTrial} status=${status} brief=${brief} />`;
-  return html`<${NoTrial} outcome=${outcome} />`;
+  return html`<${NoTrial} status=${status} outcome=${outcome} />`;
 }
 
-function NoTrial({ outcome }) {
-  const icon = !outcome || outcome.good ? "check" : "back";
-  return html`<section class=${"trial calm" + (outcome && !outcome.good ? " ended" : "")} aria-label="Trial" id="trial">
-    <p><${Icon} name=${icon} /><strong>${outcome ? outcome.text : "No trial. Nothing is at risk."}</strong></p>
+// calm is what there is to say while nothing is on trial: a sign, a sentence, and how bad it is.
+function calm(status, outcome) {
+  if (status.lease_over) return ["open", "Everything passes: the liveness lease ran out.", " amiss-now"];
+  if (status.state === "open" && status.confirmed) return ["open", `Everything passes: generation ${status.confirmed.generation} stands aside.`, " amiss-now"];
+  if (status.daemon?.drift) return ["warn", "Somebody else has changed the rules.", " amiss-now"];
+  if (outcome) return outcome.good ? ["check", outcome.text, ""] : ["back", outcome.text, " ended"];
+  if (status.state === "open") return ["open", "Everything passes: no policy is in force.", " ended"];
+  return ["check", "No trial. Nothing is at risk.", ""];
+}
+
+function NoTrial({ status, outcome }) {
+  const [icon, text, tone] = calm(status, outcome);
+  return html`<section class=${"trial calm" + tone} aria-label="Trial" id="trial">
+    <p><${Icon} name=${icon} /><strong>${text}</strong></p>
     ${outcome && html`<button class="quiet" onClick=${() => model.set({ outcome: null })}>Dismiss</button>`}
   </section>`;
 }

@@ -26,7 +26,7 @@ fw.set "a" { "192.0.2.1/24", "x" } --! set "a": "192.0.2.1/24" has bits set behi
 fw.set "b" { "192.0.2.1", 80 } --! set "b": an address is expected, not the number 80
 fw.set "c" { 80, "192.0.2.1" } --! set "c": "192.0.2.1" is no port, range ("6000-6100") or service name that this host's /etc/services knows for tcp
 fw.set "d" { fiel = "lists/bad.txt" } --! unknown field "fiel" in set "d" (did you mean "file"?)
-fw.set "e" { file = "lists/bda.txt" } --! set "e": file: open lists/bda.txt: file does not exist
+fw.set "e" { file = "lists/bda.txt" } --! set "e": file: there is no file lists/bda.txt in the policy's folder (did you mean "lists/bad.txt"?)
 fw.set "f" { file = "../etc/passwd" } --! set "f": file: "../etc/passwd" is not a name inside the policy's folder
 fw.set "g" { "192.0.2.1", keep = true } --! set "g": only a set that packets fill has a timeout, a size and keep: add dynamic = true
 fw.set "kept" { dynamic = true, keep = 1 } --! set "kept": keep: true is expected, not the number 1

@@ -45,7 +45,7 @@ input { "q", quota = "10 mb", accept } --! rule "q": quota: "10 mb" is no amount
 input { "r", quota = "0 mbytes", accept } --! rule "r": quota: "0 mbytes" is no amount: write for example "10 mbytes" or "over 2 gbytes" (bytes, kbytes, mbytes, gbytes, tbytes)
 input { "s", not_quota = "10 mbytes", accept } --! rule "s": quota cannot be negated: write quota = "over …"
 ---
-input { "t", ct = { state = none }, accept } --! undefined name "none"
+input { "t", ct = { state = none }, accept } --! undefined name "none": nothing is nil in Lua
 ---
 fw.on(closed, { pkttype = "broadcast" }, function() end) --! the filter of fw.on: a logged packet does not tell its pkttype, so a filter cannot ask for it
 fw.on(closed, { ttl = "x" }, function() end) --! the filter of fw.on: ttl: "x" is no whole number from 0 to 255, no range ("1-9") and no comparison ("< 9", ">= 9")

@@ -35,11 +35,11 @@ closed { rate = "1/s" } --! stream "closed" is configured already
 ---
 fw.bans() --! fw.bans works in handlers only: while the policy is read, nothing is in force yet
 ---
-fw.lines("missing.txt") --! fw.lines: open missing.txt: file does not exist
+fw.lines("missing.txt") --! fw.lines: there is no file missing.txt in the policy's folder
 ---
 fw.log.info({}) --! fw.log.info("message") is expected, not a table
 ---
 input { "bad", tpc = 1, accept } --! unknown field "tpc" in rule "bad" (did you mean "tcp"?)
 local x = nil + 1 --! cannot perform add operation between nil and number
 ---
-input { "a", tcp = 80 accept } --! syntax error near "accept"
+input { "a", tcp = 80 accept } --! :23: syntax error near "accept": is a comma missing before it?

@@ -25,7 +25,7 @@ input { "web", tcp = 80, acept } --! undefined name "acept" (did you mean "accep
 ---
 input { "web",
   tcp = { 80,
-    "htps" }, --! rule "web": tcp: "htps" is no port, range ("6000-6100") or service name that this host's /etc/services knows for tcp
+    "htps" }, --! rule "web": tcp: "htps" is no port, range ("6000-6100") or service name that this host's /etc/services knows for tcp (did you mean "https"?)
   src = "192.0.2.1/24", --! rule "web": src: "192.0.2.1/24" has bits set behind its /24: write "192.0.2.0/24" for the network or "192.0.2.1" for the address
   lmit = "10/s", --! unknown field "lmit" in rule "web" (did you mean "limit"?)
   accept,

@@ -16,7 +16,7 @@ fw.fact.resolv("x") --! unknown name fw.fact.resolv (did you mean "resolve"?)
 ---
 fw.metric.guage("x", "X.") --! unknown name fw.metric.guage (did you mean "gauge"?)
 ---
-fw.metric "x" --! fw.metric is a module, not a function: its functions are fw.metric.NAME
+fw.metric "x" --! fw.metric is a module, not a function: its functions are fw.metric.counter, fw.metric.gauge, fw.metric.histogram
 ---
 fw.metric.counter("knocks") --! fw.metric.counter("name", "help", { "label" }) is expected, not nothing
 ---

@@ -16,9 +16,9 @@ input { "o", proto = "icmp", dport = 53, accept } --! rule "o": dport: the proto
 input { "p", tcp = 53, dport = 54, accept } --! rule "p": dport: the ports of tcp are written tcp = …; dport stands beside proto
 ---
 input { "a", src = "192.0.2.300", drop } --! rule "a": src: "192.0.2.300" is no address ("192.0.2.1"), prefix ("192.0.2.0/24") or range ("192.0.2.1-192.0.2.9")
-input { "b", src = "192.0.2.1/33", drop } --! rule "b": src: "192.0.2.1/33" is no address ("192.0.2.1"), prefix ("192.0.2.0/24") or range ("192.0.2.1-192.0.2.9")
+input { "b", src = "192.0.2.1/33", drop } --! rule "b": src: "192.0.2.1/33" is no address ("192.0.2.1"), prefix ("192.0.2.0/24") or range ("192.0.2.1-192.0.2.9"): there is no /33
 input { "c", src = "2001:db8::1/64", drop } --! rule "c": src: "2001:db8::1/64" has bits set behind its /64: write "2001:db8::/64" for the network or "2001:db8::1" for the address
-input { "d", src = "example.com", drop } --! rule "d": src: "example.com" is no address ("192.0.2.1"), prefix ("192.0.2.0/24") or range ("192.0.2.1-192.0.2.9")
+input { "d", src = "example.com", drop } --! rule "d": src: "example.com" is no address ("192.0.2.1"), prefix ("192.0.2.0/24") or range ("192.0.2.1-192.0.2.9"): a name is looked up with fw.fact.resolve("example.com")
 input { "e", src = "192.0.2.9-192.0.2.1", drop } --! rule "e": src: the range "192.0.2.9-192.0.2.1" ends before it starts: write "192.0.2.1-192.0.2.9"
 input { "f", src = "192.0.2.9-2001:db8::1", drop } --! rule "f": src: the range "192.0.2.9-2001:db8::1" starts in one address family and ends in the other
 input { "g", src = "fe80::1%eth0", drop } --! rule "g": src: "fe80::1%eth0" names an interface, which is no part of an address: write "fe80::1", and iif or oif for the interface
