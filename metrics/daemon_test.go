@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,7 +143,7 @@ func (l *live) scrape() map[string]float64 {
 func (l *live) expect(when string, want map[string]float64) {
 	l.Helper()
 	var wrong []string
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		got := l.scrape()
 		wrong = nil
 		for series, v := range want {
@@ -236,7 +237,7 @@ func TestLivenessMetrics(t *testing.T) {
 			t.Errorf("%s is there, though everything passes", series)
 		}
 	}
-	if end := got["liveness_deadline_timestamp_seconds"]; end < float64(time.Now().Add(-15*time.Second).Unix()) || end > float64(time.Now().Unix()+1) {
+	if end := got["liveness_deadline_timestamp_seconds"]; end < float64(time.Now().Add(-time.Minute).Unix()) || end > float64(time.Now().Unix()+1) {
 		t.Errorf("the lease ran out at %v", end)
 	}
 	answer, err := net.Listen("tcp", "127.0.0.1:7777")
@@ -304,11 +305,11 @@ func TestListsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	start := time.Now()
+	start := cpuTime(t)
 	if _, err := c.Elements(core, "banned4"); err != nil && !errors.Is(err, nft.ErrInterrupted) {
 		t.Fatal(err)
 	}
-	listing := time.Since(start)
+	listing := cpuTime(t) - start
 	for what, look := range map[string]func(){
 		"a scrape": func() { l.scrape() },
 		"the status": func() {
@@ -319,15 +320,25 @@ func TestListsNothing(t *testing.T) {
 	} {
 		quickest := time.Hour
 		for range 10 {
-			start := time.Now()
+			start := cpuTime(t)
 			look()
-			quickest = min(quickest, time.Since(start))
+			quickest = min(quickest, cpuTime(t)-start)
 		}
 		t.Logf("%s took %v, a listing %v", what, quickest, listing)
 		if quickest > listing/15 {
 			t.Errorf("%s took %v, and a listing of %d elements %v: it seems to list", what, quickest, n, listing)
 		}
 	}
+}
+
+// cpuTime is how long processors have worked for this process: that does not depend on what else the machine does.
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
 // many yields n addresses of 10.0.0.0/8.

@@ -80,7 +80,7 @@ func freeAddress(t *testing.T) string {
 // query returns how many series an expression has now; ok is false until Prometheus answers.
 func (s *server) query(expr string) (series int, ok bool) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/api/v1/query?query="+url.QueryEscape(expr), nil)
 	if err != nil {
@@ -130,7 +130,7 @@ func TestDashboardsShowData(t *testing.T) {
 	s := startPrometheus(t, strings.TrimSuffix(strings.TrimPrefix(l.url, "http://"), "/metrics"))
 	l.apply(everything + "-- on trial") // for a minute: its countdown shows
 	missing := map[string]string{}
-	for deadline := time.Now().Add(50 * time.Second); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		l.knock(2)
 		clear(missing)
 		for file, d := range dashboards(t) {

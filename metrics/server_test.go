@@ -48,7 +48,7 @@ func serve(t *testing.T, source Source, webConfig string) *Server {
 // get returns status, content type and body of a page; the status is 0 where there is none.
 func get(t *testing.T, client *http.Client, req *http.Request) (status int, contentType, body string) {
 	t.Helper()
-	client.Timeout = 30 * time.Second
+	client.Timeout = time.Minute
 	res, err := client.Do(req)
 	if err != nil {
 		t.Error(err)
@@ -135,7 +135,7 @@ func TestStopDuringScrape(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {

@@ -55,7 +55,7 @@ func collect(t *testing.T, r *nflog.Reader, n int) []seen {
 // wait forever fails instead.
 func within(t *testing.T, r *nflog.Reader, f func()) {
 	t.Helper()
-	timer := time.AfterFunc(10*time.Second, func() { r.Close() })
+	timer := time.AfterFunc(time.Minute, func() { r.Close() })
 	defer timer.Stop()
 	f()
 }

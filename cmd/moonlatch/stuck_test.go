@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,17 +35,16 @@ func TestStuckLog(t *testing.T) {
 	w.startLogging(full, "--log-level", "debug", "--metrics", "127.0.0.1:9631")
 	w.ok("apply", w.policy("p.lua", establishedPolicy+`}`))
 	w.ok("confirm")
-	c, err := control.Dial(w.socket())
-	must(t, err)
-	defer c.Close()
-	for i := range 2100 { // with a line each for the ban and its end, more than wait
-		target := fmt.Sprintf("192.0.2.%d", i%250)
-		_, err := c.Ban(t.Context(), control.BanRequest{Target: target, For: 3600e9})
-		must(t, err)
-		_, err = c.Unban(t.Context(), control.UnbanRequest{Target: target})
-		must(t, err)
+	var logging sync.WaitGroup
+	for i := range 20 { // with a line each for the ban and its end, more than wait
+		logging.Go(func() {
+			if err := w.banAndUnban(fmt.Sprintf("192.0.2.%d", i+1), 105); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	reaches(w.attacker, serverForAttacker+":7")
+	logging.Wait()
+	must(t, syn(w.attacker, "", serverForAttacker+":7"))
 	w.until("who knocks is banned", func() bool { return len(w.bans()) == 1 })
 	if n := w.metric("moonlatch_log_dropped_lines_total"); n == 0 {
 		t.Error("no line of the log is counted as dropped")
@@ -53,8 +53,27 @@ func TestStuckLog(t *testing.T) {
 	reader.Close() // from now on, a line ends a process that does not look out for it
 	w.ok("unban", attacker4)
 	w.ok("log-level", "info")
-	reaches(w.attacker, serverForAttacker+":7")
+	must(t, syn(w.attacker, "", serverForAttacker+":7"))
 	w.until("who knocks is banned", func() bool { return len(w.bans()) == 1 })
+}
+
+// banAndUnban does that so often.
+func (w *world) banAndUnban(target string, times int) error {
+	c, err := control.Dial(w.socket())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for range times {
+		_, err := c.Ban(w.t.Context(), control.BanRequest{Target: target, For: 3600e9})
+		if err == nil {
+			_, err = c.Unban(w.t.Context(), control.UnbanRequest{Target: target})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // metric scrapes the daemon and returns the value of one series.
