@@ -114,7 +114,7 @@ func (w *world) dial(from *netns.Namespace, local, to string) net.Conn {
 	w.t.Helper()
 	var c net.Conn
 	must(w.t, from.Do(func() (err error) {
-		d := net.Dialer{Timeout: 10 * time.Second}
+		d := net.Dialer{Timeout: time.Minute}
 		if local != "" {
 			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
 		}
@@ -122,7 +122,7 @@ func (w *world) dial(from *netns.Namespace, local, to string) net.Conn {
 		return err
 	}))
 	w.t.Cleanup(func() { c.Close() })
-	if !works(c, 10*time.Second) {
+	if !works(c, time.Minute) {
 		w.t.Fatalf("the connection from %s to %s does not work at all", local, to)
 	}
 	return c
@@ -191,7 +191,7 @@ func TestCut(t *testing.T) {
 		t.Errorf("%d connections were cut, want %d and more", n, len(all))
 	}
 	for _, c := range all {
-		if !works(c.good, 10*time.Second) {
+		if !works(c.good, time.Minute) {
 			t.Errorf("%s: another address' connection is cut, too", c.name)
 		}
 	}

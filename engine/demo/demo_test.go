@@ -143,11 +143,11 @@ func TestAwaitOpening(t *testing.T) {
 	defer s.close()
 	defer unplug(t, "attacker", "admin") // the kernel would take its time, and the next test needs the names
 	ssh := netip.MustParseAddrPort(net.JoinHostPort(serverToAdmin, sshPort))
-	const closed = 400 * time.Millisecond
+	const closed = 2 * time.Second
 	earliest := time.Now().Add(closed)
 	closeWay(t, closed)
 	latest := time.Now().Add(closed)
-	if reaches(s.admin, serverToAdmin, sshPort) {
+	if reaches(s.admin, serverToAdmin, sshPort) && time.Now().Before(earliest) {
 		t.Fatal("the way is not closed")
 	}
 	o, err := awaitOpening(t.Context(), s.admin, ssh)
@@ -210,8 +210,8 @@ func TestScreenIsPlainOffTheTerminal(t *testing.T) {
 	s.command("first\nsecond\n", "check", "web.lua")
 	s.promises([]Promise{{"one", "1 ms", true}, {"other", "2 ms", false}})
 	start := time.Now()
-	s.pause(t.Context(), 5*time.Second)
-	if time.Since(start) > 4*time.Second {
+	s.pause(t.Context(), time.Minute)
+	if time.Since(start) > 50*time.Second {
 		t.Error("nobody is there to read, and yet it pauses")
 	}
 	text := out.String()

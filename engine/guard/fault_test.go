@@ -74,8 +74,9 @@ func TestDiskTakesNoMore(t *testing.T) {
 
 // TestWatchdogKilled kills the process on duty: its standby does what was ordered.
 func TestWatchdogKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	o := w.arm(2 * time.Second)
+	o := w.arm(ample)
 	pids := w.pids()
 	if len(pids) != 2 {
 		t.Fatalf("processes %v, want a watchdog and its standby", pids)
@@ -176,8 +177,9 @@ func TestEnsurer(t *testing.T) {
 // TestStoppedWatchdog stops the process on duty past its time: the next command
 // wakes it.
 func TestStoppedWatchdog(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	o := w.arm(2 * time.Second)
+	o := w.arm(ample)
 	w.kill(syscall.SIGSTOP, w.pids()...)
 	w.until("its time is well over", func() bool {
 		left, err := o.Left()
@@ -195,8 +197,9 @@ func TestStoppedWatchdog(t *testing.T) {
 
 // TestHangUp sends the watchdog every signal of a terminal and of a session's end.
 func TestHangUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	o := w.arm(2 * time.Second)
+	o := w.arm(ample)
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
 		w.kill(s, w.pids()...)
 	}

@@ -70,7 +70,10 @@ func there(folder, name string) bool {
 }
 
 // generous is for things that take milliseconds on an idle machine.
-const generous = 20 * time.Second
+const generous = time.Minute
+
+// ample is a time in which a busy machine does what has to come before its end.
+const ample = 6 * time.Second
 
 // world is a state directory and what watchdogs did.
 type world struct {

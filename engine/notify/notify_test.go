@@ -21,7 +21,7 @@ import (
 	"moonlatch/engine/feed"
 )
 
-const generous = 20 * time.Second
+const generous = time.Minute
 
 // safeLog collects a log.
 type safeLog struct {
@@ -206,7 +206,7 @@ func TestHangingTarget(t *testing.T) {
 	for range queueSize {
 		hub.Publish(trialEnd())
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > generous {
 		t.Errorf("publishing took %s", took)
 	}
 	until(t, "the other target has all", func() bool { return len(got()) == queueSize })
