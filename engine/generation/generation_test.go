@@ -3,6 +3,7 @@ package generation
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -11,7 +12,10 @@ import (
 	"moonlatch/engine/netns/netnstest"
 )
 
-func TestMain(m *testing.M) { netnstest.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "6") // most of these tests wait; the command line may say otherwise
+	netnstest.Main(m)
+}
 
 const (
 	long  = time.Minute

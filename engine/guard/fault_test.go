@@ -74,7 +74,6 @@ func TestDiskTakesNoMore(t *testing.T) {
 
 // TestWatchdogKilled kills the process on duty: its standby does what was ordered.
 func TestWatchdogKilled(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	o := w.arm(ample)
 	pids := w.pids()
@@ -177,7 +176,6 @@ func TestEnsurer(t *testing.T) {
 // TestStoppedWatchdog stops the process on duty past its time: the next command
 // wakes it.
 func TestStoppedWatchdog(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	o := w.arm(ample)
 	w.kill(syscall.SIGSTOP, w.pids()...)
@@ -197,7 +195,6 @@ func TestStoppedWatchdog(t *testing.T) {
 
 // TestHangUp sends the watchdog every signal of a terminal and of a session's end.
 func TestHangUp(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	o := w.arm(ample)
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {

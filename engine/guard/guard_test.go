@@ -31,7 +31,6 @@ func TestDeadline(t *testing.T) {
 
 // TestEnd calls it off: nothing is done, then or later, and no process is left.
 func TestEnd(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	o := w.arm(ample)
 	_, err := w.End()
