@@ -1,13 +1,10 @@
 package metrics
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,6 +12,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"moonlatch/engine"
+	"moonlatch/engine/httpserver"
 )
 
 // DefaultAddress is where metrics are served unless told otherwise: on loopback
@@ -23,12 +21,8 @@ import (
 // port is far from its end and below the range of outgoing connections.
 const DefaultAddress = "127.0.0.1:10773"
 
-const (
-	// scrapes at a time: one costs the kernel a listing of its rules.
-	maxScrapes = 4
-	// shutdownGrace is how long a scrape under way may go on when the daemon stops.
-	shutdownGrace = time.Second
-)
+// maxScrapes is how many there are at a time: one costs the kernel a listing of its rules.
+const maxScrapes = 4
 
 // Config says how metrics are served.
 type Config struct {
@@ -40,12 +34,7 @@ type Config struct {
 }
 
 // Server serves metrics over HTTP.
-type Server struct {
-	listener  net.Listener
-	http      *http.Server
-	webConfig string
-	log       *slog.Logger
-}
+type Server struct{ *httpserver.Server }
 
 var _ engine.Task = (*Server)(nil)
 
@@ -70,20 +59,7 @@ func Listen(m *Metrics, source Source, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics cannot be served on %s: %w; give another address with --metrics, or none with --metrics \"\"", cfg.Address, err)
 	}
-	return &Server{listener: l, http: newHTTP(handler, cfg.Log), webConfig: cfg.WebConfig, log: cfg.Log}, nil
-}
-
-// newHTTP returns a server that does not wait for slow or silent clients.
-func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	}
+	return &Server{httpserver.New(l, handler, cfg.WebConfig, cfg.Log)}, nil
 }
 
 // Handler answers scrapes. Its error is a mistake in a metric.
@@ -123,30 +99,4 @@ func newHandler(scrape http.Handler) (http.Handler, error) {
 	return mux, nil
 }
 
-// Addr is the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
 func (s *Server) String() string { return "metrics server" }
-
-// Run serves until ctx ends. It is called once.
-func (s *Server) Run(ctx context.Context) error {
-	defer s.listener.Close()
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
-		defer cancel()
-		if s.http.Shutdown(grace) != nil {
-			s.http.Close()
-		}
-	})
-	err := web.Serve(s.listener, s.http, &web.FlagConfig{WebConfigFile: &s.webConfig}, s.log)
-	if stop() {
-		return fmt.Errorf("serve %s: %w", s.Addr(), err)
-	}
-	<-stopped
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/chromedp/chromedp/kb"
 )
@@ -104,7 +105,7 @@ func rollBackInBrowser(w *world, b *tab, _ string) {
 	if s := w.status(); s.Trial != nil || s.Confirmed == nil || s.Confirmed.Number != 2 {
 		b.t.Errorf("after the rollback: %+v", s)
 	}
-	w.ok("apply", "--confirm", "2s", w.policy("web.lua", before)) // one that the kernel ends
+	w.ok("apply", "--confirm", "8s", w.policy("web.lua", before)) // one that the kernel ends, once the page has seen it
 	b.shows("#trial", "Generation 4 is on trial")
 	b.shows("#trial", "The trial of generation 4 is over, unconfirmed.")
 }
@@ -156,6 +157,7 @@ fw.on(closed, function() error("on purpose") end)`))
 	w.knock(7777)
 	b.js(`location.hash = "#/policy"`)
 	b.shows(".fault", "on purpose")
+	w.until("the error is on record", func() bool { return strings.Contains(w.ok("history", "--kind", "fault"), "on purpose") })
 	b.js(`location.hash = "#/now"`)
 }
 

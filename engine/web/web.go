@@ -5,20 +5,18 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
-	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/net/netutil"
 	"golang.org/x/time/rate"
 
 	"moonlatch/engine/control"
 	"moonlatch/engine/feed"
+	"moonlatch/engine/httpserver"
 )
 
 // What everybody together may use of the server. One page makes some twenty
@@ -27,10 +25,7 @@ const (
 	maxConns    = 256 // above, connections wait to be accepted
 	maxRequests = 100 // a second
 	maxBurst    = 300
-	maxHeader   = 16 << 10
 	maxBody     = 64 << 10
-	// shutdownGrace is how long an answer under way may take when the daemon stops.
-	shutdownGrace = time.Second
 )
 
 // Config says how the page is served.
@@ -57,10 +52,10 @@ type Gauge interface {
 
 // Server serves the page.
 type Server struct {
+	*httpserver.Server
 	cfg      Config
 	service  control.Service
-	listener net.Listener
-	http     *http.Server
+	handler  http.Handler
 	loopback bool
 	limit    *rate.Limiter
 	streams  *streams
@@ -80,57 +75,27 @@ func Listen(s control.Service, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("the web page cannot be served on %s: %w; give another address with --web", cfg.Address, err)
 	}
 	out := &Server{
-		cfg: cfg, service: s, listener: netutil.LimitListener(l, maxConns),
+		cfg: cfg, service: s,
 		loopback: addr.IP.IsLoopback(), limit: rate.NewLimiter(maxRequests, maxBurst), streams: newStreams(cfg.Feed),
 		explaining: make(chan struct{}, 1),
 	}
-	handler := out.guarded(out.routes())
+	out.handler = out.guarded(out.routes())
 	if cfg.Counted != nil {
-		handler = cfg.Counted(handler)
+		out.handler = cfg.Counted(out.handler)
 	}
 	out.streams.listeners = cfg.Listeners
-	out.http = &http.Server{
-		Handler:           handler,
-		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    maxHeader,
-	}
+	out.Server = httpserver.New(netutil.LimitListener(l, maxConns), out.handler, cfg.WebConfig, cfg.Log)
 	return out, nil
 }
-
-// Addr is the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 func (s *Server) String() string { return "web page" }
 
 // Run serves until ctx ends. It is called once.
 func (s *Server) Run(ctx context.Context) error {
-	defer s.listener.Close()
 	var passing sync.WaitGroup
 	defer passing.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	passing.Go(func() { s.streams.broadcast.run(ctx) })
-	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // ends the streams
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
-		defer cancel()
-		if s.http.Shutdown(grace) != nil {
-			s.http.Close()
-		}
-	})
-	err := toolkit.Serve(s.listener, s.http, &toolkit.FlagConfig{WebConfigFile: &s.cfg.WebConfig}, s.cfg.Log)
-	if stop() {
-		return fmt.Errorf("serve %s: %w", s.Addr(), err)
-	}
-	<-stopped
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return s.Server.Run(ctx)
 }

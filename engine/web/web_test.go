@@ -326,7 +326,7 @@ func TestExplain(t *testing.T) {
 func TestTooManyRequests(t *testing.T) {
 	p := serve(t)
 	p.limit.SetLimit(0) // what is used up stays so, however long this takes
-	h := p.http.Handler
+	h := p.handler
 	refused := 0
 	for range 2 * maxBurst {
 		w := httptest.NewRecorder()
