@@ -48,11 +48,11 @@ func TestCheckVerdicts(t *testing.T) {
 		`while true do end`:                     "instruction budget used up",
 		`return fw.probe.tcp("127.0.0.1")`:      `probe tcp "127.0.0.1": HOST:PORT is expected`,
 		`return fw.probe.tcp("127.0.0.1:1", 3)`: `time-out: 3 has no unit: write "3s" for seconds`,
-		`return fw.probe.tcp("127.0.0.1:1", "1h")`:    "a time-out of 1h0m0s is not possible",
-		`return fw.probe.tcp("127.0.0.1:1", "1s", 1)`: "argument 3 is one too many",
-		`return fw.probe.tcp(nil)`:                    `fw.probe.tcp("192.0.2.1:443") is expected, not nil`,
-		`return fw.probe.http("127.0.0.1:1")`:         "no URL: write http://HOST/PATH",
-		`return fw.probe.smtp("127.0.0.1:1")`:         "unknown name fw.probe.smtp",
+		`return fw.probe.tcp("127.0.0.1:1", "1h")`:         "a time-out of 1h0m0s is not possible",
+		`return fw.probe.tcp("127.0.0.1:1", "1s", 1)`:      "argument 3 is one too many",
+		`return fw.probe.tcp(nil)`:                         `fw.probe.tcp("192.0.2.1:443") is expected, not nil`,
+		`return fw.probe.http("127.0.0.1:1")`:              "no URL: write http://HOST/PATH",
+		`return fw.probe[tostring("smtp")]("127.0.0.1:1")`: "unknown name fw.probe.smtp",
 	} {
 		err := checking(t, body).Check(t.Context())
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -95,8 +95,18 @@ func (s *events) index(L *lua.LState) int {
 		L.Push(s.match)
 		return 1
 	}
-	L.RaiseError("an event has no field %s%s", describe(L.Get(2)), ruleset.Suggest(string(name), append(names(eventFields()), "match")))
+	if name == "" {
+		L.RaiseError("an event has no field %s", describe(L.Get(2)))
+	}
+	L.RaiseError("%s", noEventField(string(name)))
 	return 0
+}
+
+// eventNames are the names that an event has.
+func eventNames() []string { return append(names(eventFields()), "match") }
+
+func noEventField(name string) string {
+	return "an event has no field " + quoted(name) + ruleset.Suggest(name, eventNames())
 }
 
 // check raises an error unless argument 1 is the current event.

@@ -187,7 +187,7 @@ end)`)
 // TestCallErrors holds each mistake in a handler to its message and line.
 func TestCallErrors(t *testing.T) {
 	tests := []struct{ source, want string }{
-		{`log(ev.sorce)`, `policy.lua:6: handler policy.lua:5: an event has no field "sorce" (did you mean "src"?)`},
+		{`log(ev[tostring("sorce")])`, `policy.lua:6: handler policy.lua:5: an event has no field "sorce" (did you mean "src"?)`},
 		{`log(ev[1])`, `policy.lua:6: handler policy.lua:5: an event has no field the number 1`},
 		{`ev.src = "x"`, `policy.lua:6: handler policy.lua:5: an event cannot be changed`},
 		{`ev.match("x")`, `policy.lua:6: handler policy.lua:5: an event is expected, not "x": write ev:match(…), with a colon`},
@@ -211,7 +211,7 @@ func TestCallErrors(t *testing.T) {
 		{`fw.chain "x"`, `policy.lua:6: handler policy.lua:5: fw.chain declares something, and a policy declares only while it is read: a handler cannot call it`},
 		{`fw.every("1m", function() end)`, `policy.lua:6: handler policy.lua:5: fw.every declares something, and a policy declares only while it is read: a handler cannot call it`},
 		{`closed { rate = "1/s" }`, `policy.lua:6: handler policy.lua:5: stream "closed" is configured while the policy is read: a handler cannot change it`},
-		{`fw.bnas()`, `policy.lua:6: handler policy.lua:5: unknown name fw.bnas (did you mean "bans"?)`},
+		{`fw[tostring("bnas")]()`, `policy.lua:6: handler policy.lua:5: unknown name fw.bnas (did you mean "bans"?)`},
 		{`error("own")`, `policy.lua:6: handler policy.lua:5: own`},
 		{`while true do end`, `policy.lua:6: handler policy.lua:5: instruction budget used up: 1000000 instructions (an endless loop?)`},
 	}
@@ -359,7 +359,7 @@ func TestHit(t *testing.T) {
 	s := newStage(t, `fw.detect "scan" { on = closed, over = 1, within = "1m", ban = { "1h", "1d" }, shadow = true, except = "192.0.2.0/24", track = 800,
   count = "distinct dport", action = function(hit)
   log(hit.detector .. " " .. hit.src .. " " .. hit.count .. " " .. table.concat(hit.ports, ",") .. " " .. (hit.last - hit.first))
-  log(hit.scr)
+  log(hit[tostring("scr")])
 end }
 fw.detect "plain" { on = { closed }, over = 5, within = "1m" }`)
 	d := s.Detectors()[0]

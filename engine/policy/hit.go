@@ -1,11 +1,17 @@
 package policy
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 
 	"moonlatch/engine/detect"
 	"moonlatch/engine/ruleset"
 )
+
+func noHitField(name string) string {
+	return fmt.Sprintf("a hit has no field %q%s", name, ruleset.Suggest(name, names(hitFields())))
+}
 
 // Hit runs the detector's action, if it has one, with the evidence. The error
 // is a *CallError.
@@ -26,7 +32,7 @@ func (p *Policy) Hit(d *Detector, hit detect.Hit) error {
 		if lookup(hitFields(), name) != nil {
 			return 0 // a field that this hit does not have
 		}
-		L.RaiseError("a hit has no field %q%s", name, ruleset.Suggest(name, names(hitFields())))
+		L.RaiseError("%s", noHitField(name))
 		return 0
 	}))
 	t.Metatable = meta

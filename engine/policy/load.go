@@ -46,6 +46,7 @@ func load(cfg sandbox.Config, entry string, env Env) (*Policy, error) {
 	l.literals.source = func(file string) []byte { return p.state.Files()[file] }
 	p.load = l
 	p.state.Provide("moonlatch", p.module("fw", moduleMembers()))
+	p.state.Describe("moonlatch", moduleShape())
 	err := p.state.Run(entry)
 	if err := l.finish(err); err != nil {
 		p.Close()
@@ -79,8 +80,9 @@ type declaration interface {
 
 // finish checks the policy as a whole, after Run returned err.
 func (l *loader) finish(err error) error {
+	rest := l.misspelt(err)
 	if err != nil {
-		return l.err(err) // what follows would only repeat that half of the policy is missing
+		return l.err(rest) // what follows would only repeat that half of the policy is missing
 	}
 	for _, d := range l.unready {
 		if !d.ready() {

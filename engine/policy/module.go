@@ -76,10 +76,15 @@ func unknownMember(path string, members []member, key lua.LValue) string {
 	if !ok {
 		return path + " has names only, and " + describe(key) + " is none"
 	}
-	if hint := memberHint(path, string(name)); hint != "" {
-		return "unknown name " + path + "." + string(name) + hint
+	return unknownName(path, members, string(name))
+}
+
+func unknownName(path string, members []member, name string) string {
+	hint := memberHint(path, name)
+	if hint == "" {
+		hint = ruleset.Suggest(name, names(members))
 	}
-	return "unknown name " + path + "." + string(name) + ruleset.Suggest(string(name), names(members))
+	return "unknown name " + path + "." + name + hint
 }
 
 // quoted writes nft text as a Lua string.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	lua "github.com/yuin/gopher-lua"
@@ -26,6 +27,10 @@ type checker struct {
 	depth   int
 	scope   *scope
 	err     *Error
+
+	shapes   map[string]*Shape            // of modules
+	gets     map[*ast.FunctionExpr]*Shape // what is known of the first parameter of functions
+	misspelt []*Error
 }
 
 // scope holds the names of a block. The outermost one of a function also counts
@@ -33,17 +38,22 @@ type checker struct {
 type scope struct {
 	outer     *scope
 	names     []string
-	constants map[string]bool // nil in an inner block
+	constants map[string]bool   // nil in an inner block
+	shapes    map[string]*Shape // what is known of the names; nil where nothing is
 }
 
 // check checks and rewrites the statements of a file.
 func (s *State) check(file string, stmts []ast.Stmt, session *lua.LTable) error {
-	c := &checker{file: file, globals: s.lua.G.Global, hint: s.cfg.Undefined, session: session}
+	c := &checker{
+		file: file, globals: s.lua.G.Global, hint: s.cfg.Undefined, session: session,
+		shapes: s.shapes, gets: map[*ast.FunctionExpr]*Shape{},
+	}
 	c.scope = &scope{constants: map[string]bool{}}
 	c.stmts(stmts)
 	if c.err != nil {
 		return c.err
 	}
+	s.misspelt = append(s.misspelt, c.misspelt...)
 	return nil
 }
 
@@ -67,7 +77,12 @@ func (c *checker) open() { c.scope = &scope{outer: c.scope} }
 
 func (c *checker) close() { c.scope = c.scope.outer }
 
-func (c *checker) declare(names ...string) { c.scope.names = append(c.scope.names, names...) }
+func (c *checker) declare(names ...string) {
+	c.scope.names = append(c.scope.names, names...)
+	for _, name := range names {
+		delete(c.scope.shapes, name)
+	}
+}
 
 // declareOutermost makes a name known from here on, as the global of a session that it is.
 func (c *checker) declareOutermost(name string) {
@@ -78,15 +93,16 @@ func (c *checker) declareOutermost(name string) {
 	s.names = append(s.names, name)
 }
 
-func (c *checker) isLocal(name string) bool {
+func (c *checker) isLocal(name string) bool { return c.declaring(name) != nil }
+
+// declaring is the innermost block that declares a name, or nil.
+func (c *checker) declaring(name string) *scope {
 	for s := c.scope; s != nil; s = s.outer {
-		for _, n := range s.names {
-			if n == name {
-				return true
-			}
+		if slices.Contains(s.names, name) {
+			return s
 		}
 	}
-	return false
+	return nil
 }
 
 // resolve reports a name that is neither a local nor a global.

@@ -76,6 +76,8 @@ type State struct {
 	traceLine        int
 
 	provided map[string]lua.LValue
+	shapes   map[string]*Shape // of what is provided
+	misspelt []*Error
 	modules  map[string]lua.LValue // files that ran, by module name
 	loading  []string              // modules that run now, the entry first; empty after the load
 	files    map[string][]byte
@@ -97,6 +99,7 @@ func New(cfg Config) *State {
 	s := &State{
 		cfg:      cfg.withDefaults(),
 		provided: map[string]lua.LValue{},
+		shapes:   map[string]*Shape{},
 		modules:  map[string]lua.LValue{},
 		files:    map[string][]byte{},
 		chunks:   map[string]*lua.FunctionProto{},

@@ -76,12 +76,16 @@ func (c *checker) target(target ast.Expr) {
 	case *ast.IdentExpr:
 		switch {
 		case c.isLocal(t.Value):
+			c.forget(t.Value)
 		case c.session != nil:
 			c.declareOutermost(t.Value)
 		default:
 			c.fail(t, "%s", noGlobals(t.Value))
 		}
 	case *ast.AttrGetExpr:
+		if id, ok := t.Object.(*ast.IdentExpr); ok {
+			c.forget(id.Value) // it may have that name from here on
+		}
 		t.Object, t.Key = c.expr(t.Object), c.expr(t.Key)
 	}
 }
@@ -94,8 +98,15 @@ func (c *checker) local(st *ast.LocalAssignStmt) {
 			c.declare(st.Names...)
 		}
 	}
+	shapes := make([]*Shape, min(len(st.Names), len(st.Exprs)))
+	for i := range shapes {
+		shapes[i] = c.shapeOf(st.Exprs[i])
+	}
 	c.exprs(st.Exprs)
 	c.declare(st.Names...)
+	for i, shape := range shapes {
+		c.know(st.Names[i], shape)
+	}
 }
 
 // definition walks function a.b.c() and function a:b().
@@ -117,6 +128,9 @@ func (c *checker) function(fn *ast.FunctionExpr, names ...string) {
 	c.scope = &scope{outer: c.scope, constants: map[string]bool{}}
 	c.declare(names...)
 	c.declare(fn.ParList.Names...)
+	if gets := c.gets[fn]; gets != nil && len(fn.ParList.Names) > 0 {
+		c.know(fn.ParList.Names[0], gets)
+	}
 	if fn.ParList.HasVargs {
 		c.declare("arg") // Lua 5.1 has it beside ...
 	}
@@ -144,6 +158,9 @@ func (c *checker) expr(expr ast.Expr) ast.Expr {
 	case *ast.IdentExpr:
 		c.resolve(ex)
 	case *ast.AttrGetExpr:
+		if name, ok := ex.Key.(*ast.StringExpr); ok {
+			c.member(ex.Object, name.Value, ex)
+		}
 		ex.Object, ex.Key = c.expr(ex.Object), c.expr(ex.Key)
 	case *ast.TableExpr:
 		c.table(ex)
@@ -175,8 +192,10 @@ func (c *checker) expr(expr ast.Expr) ast.Expr {
 
 func (c *checker) call(ex *ast.FuncCallExpr) {
 	if ex.Func != nil {
+		c.handlers(ex)
 		ex.Func = c.expr(ex.Func)
 	} else {
+		c.member(ex.Receiver, ex.Method, ex)
 		ex.Receiver = c.expr(ex.Receiver)
 		c.constant(ex, ex.Method)
 	}

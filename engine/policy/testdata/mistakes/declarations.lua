@@ -127,8 +127,8 @@ fw.watchdog {
 ---
 fw.watchdog { drift = true } --! fw.watchdog: drift: true is not possible: it is one of heal, report
 ---
-fw.watchdog { lease = "30s", check = function() return fw.probe.tpc("192.0.2.1:443") end }
-fw.every("1m", function() fw.prob.tcp("192.0.2.1:443") end)
+fw.watchdog { lease = "30s", check = function() return fw.probe.tpc("192.0.2.1:443") end } --! unknown name fw.probe.tpc (did you mean "tcp"?)
+fw.every("1m", function() fw.prob.tcp("192.0.2.1:443") end) --! unknown name fw.prob (did you mean "probe"?)
 fw.probe.tpc("192.0.2.1:443") --! unknown name fw.probe.tpc (did you mean "tcp"?)
 ---
 fw.on("closed", function(ev) end) --! fw.on(stream, function(ev) … end) is expected, and argument 1 is "closed"
