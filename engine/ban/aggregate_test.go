@@ -49,6 +49,24 @@ func TestAggregation(t *testing.T) {
 	}
 }
 
+// TestAggregationOnce: of several in one transaction who are too many, the prefix is banned, and told, once.
+func TestAggregationOnce(t *testing.T) {
+	told := 0
+	b := open(t, Config{Booked: func(ban Ban) {
+		if ban.Target.Bits() == 56 {
+			told++
+		}
+	}})
+	must(t, b.Aggregate(DefaultAggregation()))
+	for i := range 9 {
+		b.Submit(ask(fmt.Sprintf("2001:db8:1:%x::/64", i), time.Hour))
+	}
+	b.Flush(t.Context())
+	if got := targets(t, b); told != 1 || !slices.Contains(got, "2001:db8:1::/56") {
+		t.Errorf("told %d times; banned are %s", told, got)
+	}
+}
+
 // TestAggregationNarrowed: where an address in a banned prefix becomes protected, the prefix is free and those in it who offended are not.
 func TestAggregationNarrowed(t *testing.T) {
 	b := open(t, Config{})

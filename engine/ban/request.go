@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -87,8 +88,10 @@ func (b *Book) book(ctx context.Context, requests []Request, ask bool) []decisio
 	for _, r := range requests {
 		decisions = append(decisions, b.decide(r, now, ask || !b.adopted.Load()))
 	}
+	widened := make(map[netip.Prefix]bool)
 	for _, d := range decisions {
-		if wide, ok := b.widen(d, now); ok {
+		if wide, ok := b.widen(d, now); ok && !widened[wide.Target] {
+			widened[wide.Target] = true
 			decisions = append(decisions, b.decide(wide, now, ask || !b.adopted.Load()))
 		}
 	}
