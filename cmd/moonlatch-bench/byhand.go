@@ -28,7 +28,7 @@ const (
 )
 
 func (h *byHand) run(ctx context.Context, p *program, c *nft.Client) error {
-	daemon, err := control.Dial(filepath.Join(p.folder, "control.sock"))
+	daemon, err := control.Dial(ctx, filepath.Join(p.folder, "control.sock"))
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (p *program) start(ctx context.Context) error {
 		return err
 	}
 	for {
-		if _, err := control.Dial(filepath.Join(p.folder, "control.sock")); err == nil {
+		if _, err := control.Dial(ctx, filepath.Join(p.folder, "control.sock")); err == nil {
 			return nil
 		}
 		select {

@@ -252,7 +252,7 @@ func (p *program) tail() string {
 
 func (p *program) ready(ctx context.Context) error {
 	for deadline := time.Now().Add(patience); ; {
-		c, err := control.Dial(filepath.Join(p.folder, "control.sock"))
+		c, err := control.Dial(ctx, filepath.Join(p.folder, "control.sock"))
 		if err == nil {
 			asking, cancel := context.WithTimeout(ctx, time.Second)
 			_, err = c.Status(asking)

@@ -148,15 +148,26 @@ func (a *app) service(ctx context.Context) (control.Service, error) {
 }
 
 func (a *app) firewall(ctx context.Context) (control.Service, error) {
-	client, err := control.Dial(a.socket)
-	if errors.Is(err, control.ErrNoDaemon) {
-		f, failed := a.engine(ctx)
-		return f, a.needsRoot(failed)
+	client, err := control.Dial(ctx, a.socket)
+	switch {
+	case err == nil:
+		return client, nil
+	case errors.Is(err, control.ErrSilent) && a.looks:
+		fmt.Fprintf(a.err, "moonlatch: %v: this is what the kernel and the disk tell\n", err)
+	case !errors.Is(err, control.ErrNoDaemon):
+		return nil, silent(err)
 	}
-	if err != nil {
-		return nil, err
+	f, failed := a.engine(ctx)
+	return f, a.needsRoot(failed)
+}
+
+// silent says what to do about a daemon that does not answer.
+func silent(err error) error {
+	if !errors.Is(err, control.ErrSilent) {
+		return err
 	}
-	return client, nil
+	return &control.Error{Code: control.Unreachable, Message: fmt.Sprintf(
+		"%v, and nothing was changed: end it with kill -9, and commands work without it; moonlatch reset works at once", err)}
 }
 
 // needsRoot says to an ordinary user why nobody answers, and what to do.

@@ -101,12 +101,12 @@ const (
 
 // completeBanned offers what is banned, as far as a running daemon knows.
 func (a *app) completeBanned(c *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	client, err := control.Dial(a.socket)
+	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
+	defer cancel()
+	client, err := control.Dial(ctx, a.socket)
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
-	defer cancel()
 	targets, _ := client.BannedLike(ctx, control.LikeRequest{Prefix: start, Limit: mostCompleted})
 	return targets, cobra.ShellCompDirectiveNoFileComp
 }

@@ -31,7 +31,7 @@ fw.detect "flood" { on = knocks, count = "events", over = 1999, within = "1h", b
 // very one that decides, while the handlers' queue overflows.
 func TestBusyHandlersCostNoDetection(t *testing.T) {
 	w := confirmed(t, busyPolicy)
-	daemon, err := control.Dial(w.socket())
+	daemon, err := control.Dial(t.Context(), w.socket())
 	must(t, err)
 	var conn net.Conn
 	must(t, w.attacker.Do(func() (err error) {

@@ -43,12 +43,12 @@ func (a *app) flagCompletions() map[string]cobra.CompletionFunc {
 // completeNames offers what the running policy has by a name of the console's, and more; nothing where no daemon answers.
 func (a *app) completeNames(table string, more ...string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		client, err := control.Dial(a.socket)
+		ctx, cancel := context.WithTimeout(context.Background(), completionTime)
+		defer cancel()
+		client, err := control.Dial(ctx, a.socket)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), completionTime)
-		defer cancel()
 		r, err := client.Console(ctx, control.ConsoleRequest{Session: "completion", Source: table})
 		if err != nil || len(r.Values) == 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -118,12 +118,12 @@ func (a *app) events(ctx context.Context, req control.EventsRequest) error {
 
 // eventsOnce prints what one daemon tells, and notes in the request where the next is to go on.
 func (a *app) eventsOnce(ctx context.Context, req *control.EventsRequest, waited bool) error {
-	client, err := control.Dial(a.socket)
+	client, err := control.Dial(ctx, a.socket)
 	if errors.Is(err, control.ErrNoDaemon) && !waited {
 		return &control.Error{Code: control.Unreachable, Message: err.Error() + "; only the daemon knows what happens: start moonlatch run"}
 	}
 	if err != nil {
-		return err
+		return silent(err)
 	}
 	defer client.Close()
 	if waited {

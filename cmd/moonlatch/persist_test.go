@@ -24,7 +24,7 @@ import (
 // each that was acknowledged: after the next start, and in the end after a boot.
 func TestBansOutlastKills(t *testing.T) {
 	t.Parallel()
-	const kills = 40
+	const kills = 100
 	w := newWorld(t)
 	var acknowledged []string
 	next := 0
@@ -34,7 +34,7 @@ func TestBansOutlastKills(t *testing.T) {
 		var making sync.WaitGroup
 		for range 2 {
 			making.Go(func() {
-				c, err := control.Dial(w.socket())
+				c, err := control.Dial(t.Context(), w.socket())
 				if err != nil {
 					return
 				}

@@ -59,7 +59,7 @@ func TestStuckLog(t *testing.T) {
 
 // banAndUnban does that so often.
 func (w *world) banAndUnban(target string, times int) error {
-	c, err := control.Dial(w.socket())
+	c, err := control.Dial(w.t.Context(), w.socket())
 	if err != nil {
 		return err
 	}

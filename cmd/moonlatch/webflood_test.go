@@ -86,7 +86,7 @@ func TestWebFlood(t *testing.T) {
 	deadline := time.Now().Add(unhurriedTrial)
 	began := time.Now()
 	w.knock(7000, 7001, 7002, 7003, 7004, 7005, 7006)
-	client, err := control.Dial(w.socket())
+	client, err := control.Dial(t.Context(), w.socket())
 	must(t, err)
 	defer client.Close()
 	w.until("the ban", func() bool {

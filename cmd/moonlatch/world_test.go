@@ -184,7 +184,7 @@ func (w *world) startLogging(log *os.File, args ...string) {
 	must(w.t, w.server.Start(w.daemon))
 	w.t.Cleanup(func() { w.kill() })
 	w.until("the daemon answers", func() bool {
-		c, err := control.Dial(w.socket())
+		c, err := control.Dial(context.Background(), w.socket())
 		if err != nil {
 			return false
 		}

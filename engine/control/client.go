@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 )
 
 // Client asks a daemon. It is safe for concurrent use.
@@ -20,9 +21,16 @@ var _ Service = (*Client)(nil)
 // ErrNoDaemon means that no daemon listens on the socket.
 var ErrNoDaemon = errors.New("no daemon is running")
 
-// Dial returns a client of the daemon on the socket. When none is running, the
-// error is ErrNoDaemon; when one is but may not be asked, an *Error.
-func Dial(path string) (*Client, error) {
+// ErrSilent means that a daemon listens on the socket and does not answer.
+var ErrSilent = errors.New("the daemon does not answer")
+
+// Patience is how long Dial waits for a daemon to say that it is there: much longer than
+// one that works takes on a busy machine.
+const Patience = 5 * time.Second
+
+// Dial returns a client of the daemon on the socket, which has answered. When none is running,
+// the error is ErrNoDaemon; when one hangs or is stopped, ErrSilent; when one may not be asked, an *Error.
+func Dial(ctx context.Context, path string) (*Client, error) {
 	conn, err := net.Dial("unix", path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
@@ -32,11 +40,31 @@ func Dial(path string) (*Client, error) {
 	case err != nil:
 		return nil, &Error{Unreachable, fmt.Sprintf("the daemon's socket %s does not answer: %v", path, err)}
 	}
+	pid := readPeer(conn).pid
 	conn.Close()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
-	return &Client{http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
+	c := &Client{http.Client{Transport: &http.Transport{DialContext: dial}}}
+	if err := c.ping(ctx, pid); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// ping waits for any answer: whatever it says, and whoever may ask, the daemon is there.
+func (c *Client) ping(ctx context.Context, pid int32) error {
+	patient, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	err := c.call(patient, "GET", "ping", nil, new(struct{}))
+	if patient.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: pid %d hangs, or was stopped", ErrSilent, pid)
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Code != Unreachable {
+		return nil
+	}
+	return err
 }
 
 // Close frees what the Client holds.

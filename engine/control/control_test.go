@@ -129,7 +129,7 @@ func serveUntil(t *testing.T, ctx context.Context, s Service) (path string, c *C
 			t.Error(err)
 		}
 	})
-	c, err = Dial(path)
+	c, err = Dial(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestListen(t *testing.T) {
 		l.(*net.UnixListener).SetUnlinkOnClose(false)
 		l.Close()
 	}
-	if _, err := Dial(filepath.Join(t.TempDir(), "none.sock")); !errors.Is(err, ErrNoDaemon) {
+	if _, err := Dial(t.Context(), filepath.Join(t.TempDir(), "none.sock")); !errors.Is(err, ErrNoDaemon) {
 		t.Errorf("dial with no daemon: %v, want ErrNoDaemon", err)
 	}
 }

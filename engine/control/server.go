@@ -89,6 +89,7 @@ func Serve(ctx context.Context, l net.Listener, s Service, log *slog.Logger) err
 
 func routes(s Service) http.Handler {
 	mux := router{http.NewServeMux(), auditor(s)}
+	handle(mux, "GET /v1/ping", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 	handle(mux, "GET /v1/status", func(ctx context.Context, _ struct{}) (Status, error) { return s.Status(ctx) })
 	handle(mux, "POST /v1/apply", func(ctx context.Context, req ApplyRequest) (Applied, error) {
 		req.By = peerOf(ctx).named(req.By)

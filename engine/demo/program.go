@@ -96,7 +96,7 @@ func (p *program) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	for {
-		_, err := control.Dial(filepath.Join(p.folder, socketFile))
+		_, err := control.Dial(ctx, filepath.Join(p.folder, socketFile))
 		if err == nil {
 			return nil
 		}
