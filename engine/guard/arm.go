@@ -29,6 +29,8 @@ func (w *Watch) Arm(o Order, save func(dir string) error) (Order, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return o, ErrArmed // or will be in a moment
 	}
+	// Closing it would not do: a process that is being started at this instant has it open, too.
+	defer unix.Flock(int(lock.Fd()), unix.LOCK_UN)
 	if _, err := os.Stat(w.path(pending)); err == nil {
 		return o, ErrArmed
 	}

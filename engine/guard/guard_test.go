@@ -1,9 +1,11 @@
 package guard
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -175,3 +177,33 @@ func TestRepeat(t *testing.T) {
 		t.Error("done after it was called off")
 	}
 }
+
+// TestArmBesideOthers arms again and again in a process that starts others all the time: what they have open for
+// a moment, before they are what they are to be, is nobody's order.
+func TestArmBesideOthers(t *testing.T) {
+	w := newWorld(t)
+	const starters = 4
+	ended := make(chan struct{}, starters)
+	ctx, stop := context.WithCancel(t.Context())
+	for range starters {
+		go func() {
+			for ctx.Err() == nil {
+				exec.Command("true").Run()
+			}
+			ended <- struct{}{}
+		}()
+	}
+	defer func() {
+		stop()
+		for range starters {
+			<-ended
+		}
+	}()
+	for range 300 {
+		if _, err := w.Arm(Order{What: "no snapshot", Time: time.Hour}, func(string) error { return errNo }); !errors.Is(err, errNo) {
+			t.Fatalf("armed, or refused: %v", err)
+		}
+	}
+}
+
+var errNo = errors.New("no")
