@@ -194,14 +194,14 @@ func TestConfirmIsOnRecord(t *testing.T) {
 	w.serveLogins()
 	w.login().ok("moonlatch apply " + w.policy("login.lua", loginPolicy))
 	w.login().ok("USER=ann moonlatch confirm")
-	log, err := os.ReadFile(filepath.Join(w.dir, "log"))
-	must(t, err)
-	for line := range strings.Lines(string(log)) {
-		if strings.Contains(line, "generation confirmed") && strings.Contains(line, `by="ann (uid 0, pid `) && strings.Contains(line, "session=new") {
-			return
+	w.until("the log says who confirmed", func() bool {
+		for line := range strings.Lines(w.daemonLog()) {
+			if strings.Contains(line, "generation confirmed") && strings.Contains(line, `by="ann (uid 0, pid `) && strings.Contains(line, "session=new") {
+				return true
+			}
 		}
-	}
-	t.Errorf("the log does not say who confirmed:\n%s", log)
+		return false
+	})
 }
 
 // TestSessionAgeSurvivesClockJumps sets nothing back: what is on record of the apply

@@ -183,11 +183,7 @@ func TestFlushedBansComeBack(t *testing.T) {
 		t.Error("the banned attacker gets in")
 	}
 	w.until("the status says that nothing is in force", func() bool { return w.status().State == "open" })
-	log, err := os.ReadFile(filepath.Join(w.dir, "log"))
-	must(t, err)
-	if !strings.Contains(string(log), "process=nft") {
-		t.Errorf("the log does not say who it was:\n%s", log)
-	}
+	w.until("the log says who it was", func() bool { return strings.Contains(w.logged(), "process=nft") })
 }
 
 // TestFlushedBansComeBackLate has nft fail when the bans are to be put back: they come

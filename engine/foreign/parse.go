@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"moonlatch/engine/netns"
@@ -117,11 +118,7 @@ func load(ctx context.Context, text string) (*Snapshot, error) {
 	defer t.Close()
 	switch kind {
 	case syntaxNFT:
-		err = t.nft.Run(ctx, []byte(text))
-		if err != nil && strings.Contains(err.Error(), "Interface does not exist") {
-			// nft's own listing of interfaces misses some where one has just come up.
-			err = t.nft.Run(ctx, []byte(text))
-		}
+		err = loadNFT(ctx, t, text)
 	case syntaxIPTables:
 		if err = loadIPTables(ctx, "iptables", text); err != nil && loadIPTables(ctx, "ip6tables", text) == nil {
 			err = nil
@@ -133,6 +130,18 @@ func load(ctx context.Context, text string) (*Snapshot, error) {
 		return nil, err
 	}
 	return t.take(ctx)
+}
+
+// loadNFT loads text. nft's own listing of interfaces misses some where they have just come up, on a busy machine several times.
+func loadNFT(ctx context.Context, t *Tools, text string) error {
+	const tries, pause = 10, 20 * time.Millisecond
+	for n := 1; ; n++ {
+		err := t.nft.Run(ctx, []byte(text))
+		if err == nil || n == tries || !strings.Contains(err.Error(), "Interface does not exist") {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // loadIPTables loads text with what the machine's own iptables-restore is: that of nf_tables, or the legacy one.
