@@ -114,7 +114,8 @@ func (c *change) plan(i intent) (plan, error) {
 func (c *change) drift(heard nft.Change) (intent, *Drift, error) {
 	meant, known := c.store.intent()
 	if !known {
-		return meant, nil, c.remember(intent{})
+		_ = c.remember(intent{}) // without it, what others change is only not seen
+		return meant, nil, nil
 	}
 	what := c.roles(meant)
 	if what == "" {

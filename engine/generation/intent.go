@@ -69,6 +69,9 @@ func (s *store) intent() (i intent, ok bool) {
 	if _, sameBoot := now.Sub(i.At); !sameBoot {
 		return intent{}, false
 	}
+	if void := s.void.Load(); void != nil && *void == i.At {
+		return intent{}, false
+	}
 	return i, true
 }
 
@@ -95,8 +98,11 @@ func (s *store) dropIntent() error {
 func (m *Manager) changing(ctx context.Context, fn func(*change) error) error {
 	return m.locked(ctx, func(c *change) error {
 		before, known := c.store.intent()
-		// On a disk that has become read-only, a reset must be possible all the same.
-		if err := c.store.dropIntent(); err != nil && !errors.Is(err, unix.EROFS) {
+		// On a disk that has become read-only, a reset must be possible all the same, and what it takes away must stay away.
+		switch err := c.store.dropIntent(); {
+		case errors.Is(err, unix.EROFS):
+			c.store.void.Store(&before.At)
+		case err != nil:
 			return fmt.Errorf("%w; nothing was changed", err)
 		}
 		if c.lasting = before.Confirmed; !known && c.confirmed != nil {
@@ -109,6 +115,7 @@ func (m *Manager) changing(ctx context.Context, fn func(*change) error) error {
 			_ = c.remember(before)
 		case known: // it still fits, also where what an ended trial left behind was cleared away
 			_ = c.store.setIntent(before)
+			c.store.void.Store(nil)
 		}
 		return err
 	})

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
+	"moonlatch/engine/boottime"
 	"moonlatch/engine/ruleset"
 )
 
@@ -31,7 +33,11 @@ import (
 // A generation's folder appears by one rename when it is complete, and
 // "confirmed" is replaced by one rename, so a crash leaves either the old or the new.
 // Every file that is trusted bears a checksum, or another one bears it.
-type store struct{ dir string }
+type store struct {
+	dir string
+	// void is when an intent was written that no longer holds and could not be taken away; nil where there is none.
+	void atomic.Pointer[boottime.Instant]
+}
 
 // kept is how many generations stay on disk besides those in use.
 const kept = 8
