@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"moonlatch/engine/netns"
@@ -33,13 +32,18 @@ func (t *Tools) Parse(ctx context.Context, path string) (*Snapshot, error) {
 		return nil, fmt.Errorf("try the ruleset %s: %w", path, err)
 	}
 	defer private.Close()
+	far, err := netns.New() // of the other ends of interfaces, which are gone when it is
+	if err != nil {
+		return nil, fmt.Errorf("try the ruleset %s: %w", path, err)
+	}
+	defer far.Close()
 	links, err := namedLinks(text)
 	if err != nil {
 		return nil, err
 	}
 	var s *Snapshot
 	err = private.Do(func() error {
-		if err := copyLinks(private, links); err != nil {
+		if err := copyLinks(private, far, links); err != nil {
 			return err
 		}
 		s, err = load(ctx, text)
@@ -118,7 +122,7 @@ func load(ctx context.Context, text string) (*Snapshot, error) {
 	defer t.Close()
 	switch kind {
 	case syntaxNFT:
-		err = loadNFT(ctx, t, text)
+		err = t.nft.Run(ctx, []byte(text))
 	case syntaxIPTables:
 		if err = loadIPTables(ctx, "iptables", text); err != nil && loadIPTables(ctx, "ip6tables", text) == nil {
 			err = nil
@@ -130,18 +134,6 @@ func load(ctx context.Context, text string) (*Snapshot, error) {
 		return nil, err
 	}
 	return t.take(ctx)
-}
-
-// loadNFT loads text. nft's own listing of interfaces misses some where they have just come up, on a busy machine several times.
-func loadNFT(ctx context.Context, t *Tools, text string) error {
-	const tries, pause = 10, 20 * time.Millisecond
-	for n := 1; ; n++ {
-		err := t.nft.Run(ctx, []byte(text))
-		if err == nil || n == tries || !strings.Contains(err.Error(), "Interface does not exist") {
-			return err
-		}
-		time.Sleep(pause)
-	}
 }
 
 // loadIPTables loads text with what the machine's own iptables-restore is: that of nf_tables, or the legacy one.
@@ -170,12 +162,7 @@ func namedLinks(text string) ([]net.Interface, error) {
 }
 
 // copyLinks makes interfaces of the same names and, since rules may hold these, numbers.
-func copyLinks(here *netns.Namespace, links []net.Interface) error {
-	far, err := netns.New()
-	if err != nil {
-		return err
-	}
-	defer far.Close()
+func copyLinks(here, far *netns.Namespace, links []net.Interface) error {
 	for i, l := range links {
 		if err := netns.VethNumbered(l.Index, here, l.Name, far, fmt.Sprintf("far%d", i)); err != nil {
 			return err

@@ -20,17 +20,22 @@ func (s *Snapshot) try(ctx context.Context) error {
 		return fmt.Errorf("try to put it back: %w", err)
 	}
 	defer private.Close()
-	err = private.Do(func() error { return s.tryHere(ctx, private) })
+	far, err := netns.New() // of the other ends of interfaces, which are gone when it is
+	if err != nil {
+		return fmt.Errorf("try to put it back: %w", err)
+	}
+	defer far.Close()
+	err = private.Do(func() error { return s.tryHere(ctx, private, far) })
 	if err != nil {
 		return fmt.Errorf("it could not be put back: %w", err)
 	}
 	return nil
 }
 
-func (s *Snapshot) tryHere(ctx context.Context, here *netns.Namespace) error {
+func (s *Snapshot) tryHere(ctx context.Context, here, far *netns.Namespace) error {
 	trial := *s
 	trial.nft = s.nft.WithoutOffload() // which needs real hardware
-	if err := makeLinks(here, trial.nft.Devices()); err != nil {
+	if err := makeLinks(here, far, trial.nft.Devices()); err != nil {
 		return err
 	}
 	t, err := Find(ctx)
@@ -50,12 +55,7 @@ func (s *Snapshot) tryHere(ctx context.Context, here *netns.Namespace) error {
 }
 
 // makeLinks makes interfaces with these names, each the end of a cable of its own.
-func makeLinks(here *netns.Namespace, names []string) error {
-	far, err := netns.New()
-	if err != nil {
-		return err
-	}
-	defer far.Close()
+func makeLinks(here, far *netns.Namespace, names []string) error {
 	for i, name := range names {
 		if _, err := net.InterfaceByName(name); err == nil {
 			continue // lo, or the kernel's own
